@@ -1,0 +1,62 @@
+# Every recipe sets up what it needs: `just run` and `just test` alone do it all, on a machine that has Python 3.11.
+set shell := ["sh", "-eu", "-c"]
+
+python := env("PYTHON", "python3")
+bin := justfile_directory() / ".venv/bin"
+export PYTHONDONTWRITEBYTECODE := env("PYTHONDONTWRITEBYTECODE", "")
+
+[private]
+default:
+    @{{ bin }}/just --list
+
+# Run the bot; with no arguments on the embedded paper exchange
+run *args: (_setup "requirements.txt")
+    @exec {{ bin }}/python tools/foreground.py {{ bin }}/trio-grid run {{ args }}
+
+# All checks and all tests
+test *args: lint types imports sizes docs
+    @mkdir -p var/coverage && rm -f var/coverage/data*
+    @{{ bin }}/coverage run -m pytest {{ args }} < /dev/null
+    @{{ bin }}/coverage combine --quiet && {{ bin }}/coverage report
+
+# Style: ruff (rules and format) and flake8-async
+lint: (_setup "requirements-dev.txt")
+    @{{ bin }}/ruff check .
+    @{{ bin }}/ruff format --check .
+    @git ls-files --cached --others --exclude-standard '*.py' | xargs {{ bin }}/flake8-async --enable=ASYNC --disable=ASYNC9,ASYNC109
+
+# Types: mypy --strict
+types: (_setup "requirements-dev.txt")
+    @{{ bin }}/mypy
+
+# Imports point down, the core is pure
+imports: (_setup "requirements-dev.txt")
+    @{{ bin }}/lint-imports
+
+# Functions of at most 70 lines, modules of at most 400
+sizes: (_setup "requirements-dev.txt")
+    @{{ bin }}/python tools/check_sizes.py
+
+# The generated reference is what the code says; `just docs --write` brings it up to date
+docs *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/python tools/config_reference.py {{ args }}
+
+# Write the format that `just lint` asks for
+format: (_setup "requirements-dev.txt")
+    @{{ bin }}/ruff check --fix-only --quiet . && {{ bin }}/ruff format .
+
+# Coverage of the last `just test` as web pages
+cov: (_setup "requirements-dev.txt")
+    @{{ bin }}/coverage html && echo "open var/coverage/html/index.html"
+
+# Cancel the whole bot at every single step of a session (the plain tests take a sample)
+drills *args: (_setup "requirements-dev.txt")
+    @TRIO_GRID_DRILLS=all {{ bin }}/python -m pytest -m drill {{ args }}
+
+# Write both lock files anew from pyproject.toml
+lock: (_setup "requirements-dev.txt")
+    @{{ bin }}/python tools/lock.py
+
+[private]
+_setup lock:
+    @{{ python }} tools/setup.py {{ lock }}
