@@ -1,0 +1,90 @@
+"""Owns the exchange's refusals: every error code of the paper exchange with its HTTP status and its words.
+
+It must never decide anything: the rules that raise a refusal live in `order_rules`, `matching_engine`, `account` and
+`exchange`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class PaperRefusal(Exception):
+    """The exchange said no. The server answers `http_status` with `{"code": code, "msg": message}`.
+
+    Nothing has changed when it is raised, except what the refusal itself says.
+    """
+
+    def __init__(self, code: int, message: str, http_status: int = 400) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+
+    def body(self) -> dict[str, object]:
+        """Return the answer's JSON body."""
+        return {"code": self.code, "msg": self.message}
+
+
+class Refusal(enum.Enum):
+    """The exchange's codes and words; `%s` is filled in by `refuse`."""
+
+    MANDATORY = (-1102, "Mandatory parameter '%s' was not sent, was empty/null, or malformed.")
+    REQUIRED_EMPTY = (-1105, "Parameter '%s' was empty.")
+    NOT_REQUIRED = (-1106, "Parameter '%s' sent when not required.")
+    PRECISION = (-1111, "Precision is over the maximum defined for this asset.")
+    BAD_TIME_IN_FORCE = (-1115, "Invalid timeInForce.")
+    BAD_ORDER_TYPE = (-1116, "Invalid orderType.")
+    BAD_SIDE = (-1117, "Invalid side.")
+    BAD_INTERVAL = (-1120, "Invalid interval.")
+    BAD_SYMBOL = (-1121, "Invalid symbol.")
+    BAD_PARAMETER = (-1130, "Data sent for parameter '%s' is not valid.")
+    CANCEL_REJECTED = (-2011, "Unknown order sent.")
+    NO_SUCH_ORDER = (-2013, "Order does not exist.")
+    MARGIN_INSUFFICIENT = (-2019, "Margin is insufficient.")
+    REDUCE_ONLY = (-2022, "ReduceOnly Order is rejected.")
+    MAX_OPEN_ORDERS = (-2025, "Reach max open order limit.")
+    MAX_POSITION = (-2027, "Exceeded the maximum allowable position at current leverage.")
+    MAX_LEVERAGE_RATIO = (-2028, "Leverage is smaller than permitted: insufficient margin balance.")
+    PRICE_NOT_POSITIVE = (-4001, "Price less than 0.")
+    PRICE_ABOVE_MAX = (-4002, "Price greater than max price.")
+    QUANTITY_NOT_POSITIVE = (-4003, "Quantity less than zero.")
+    QUANTITY_BELOW_MIN = (-4004, "Quantity less than min quantity.")
+    QUANTITY_ABOVE_MAX = (-4005, "Quantity greater than max quantity.")
+    PRICE_BELOW_MIN = (-4013, "Price less than min price.")
+    PRICE_TICK = (-4014, "Price not increased by tick size.")
+    BAD_CLIENT_ID = (-4015, "Client order id is not valid.")
+    LONG_CLIENT_ID = (-4015, "Client order id length should not be more than 36 chars")
+    PRICE_ABOVE_BAND = (-4016, "Limit price can't be higher than %s.")
+    QUANTITY_STEP = (-4023, "Qty not increased by step size.")
+    PRICE_BELOW_BAND = (-4024, "Limit price can't be lower than %s.")
+    BAD_LEVERAGE = (-4028, "Leverage %s is not valid")
+    SAME_MARGIN_TYPE = (-4046, "No need to change margin type.")
+    MARGIN_TYPE_ORDERS = (-4047, "Margin type cannot be changed if there exists open orders.")
+    MARGIN_TYPE_POSITION = (-4048, "Margin type cannot be changed if there exists position.")
+    SAME_POSITION_SIDE = (-4059, "No need to change position side.")
+    POSITION_SIDE = (-4061, "Order's position side does not match user's setting.")
+    DUPLICATE_CLIENT_ID = (-4116, "ClientOrderId is duplicated.")
+    REDUCE_ONLY_MARGIN = (-4118, "ReduceOnly Order Failed. Please check your existing position and open orders")
+    ALGO_ONLY = (-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
+    MARKET_PRICE_BAND = (-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.")
+    MIN_NOTIONAL = (-4164, "Order's notional must be no smaller than %s (unless you choose reduce only).")
+    SAME_MULTI_ASSETS = (-4171, "No need to change Multi-Assets mode.")
+    FOK_REJECTED = (
+        -5021,
+        "Due to the order could not be filled immediately, the FOK order has been rejected. "
+        "The order will not be recorded in the order history",
+    )
+    POST_ONLY = (
+        -5022,
+        "Due to the order could not be executed as maker, the Post Only order will be rejected. "
+        "The order will not be recorded in the order history",
+    )
+    AMEND_NOTHING = (-5027, "No need to modify the order.")
+    AMEND_NOTIONAL = (-5029, "Order's notional must be no smaller than %s")
+    AMEND_REDUCE_ONLY = (-5047, "The order to be modified does not match the reduceOnly parameter.")
+
+    def refuse(self, *words: object) -> PaperRefusal:
+        """Return the refusal to raise, with its words filled in."""
+        code, message = self.value
+        return PaperRefusal(code, message % words if words else message)
