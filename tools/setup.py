@@ -1,4 +1,4 @@
-"""Make .venv hold exactly what a lock file says, and the project itself. Standard library only: it runs before all else.
+"""Make .venv hold exactly what a lock file says, and the project itself. Standard library only: it runs first.
 
 `python3 tools/setup.py LOCK`. A stamp beside the interpreter remembers what was installed, so that the next call costs
 a tenth of a second. It never touches anything outside of .venv, and installs nothing whose hash the lock does not hold.
