@@ -160,9 +160,7 @@ def range_settings(fixed: RangeConfig, spacing: Spacing, conversion: Conversion)
     try:
         ratio_ppm = ratio_for_range(lower, upper, fixed.levels)
     except ValueError:
-        conversion.refuse(
-            "$.grid.range.levels", fixed.levels, "fewer, so that each cell is one millionth wide at least"
-        )
+        conversion.refuse("$.grid.range.levels", fixed.levels, "fewer, so that each cell is wider by a millionth")
         return None
     return LatticeSettings(
         spacing=spacing, ratio_ppm=ratio_ppm, anchor_ticks=lower, lowest_rung=0, highest_rung=fixed.levels
@@ -170,7 +168,7 @@ def range_settings(fixed: RangeConfig, spacing: Spacing, conversion: Conversion)
 
 
 def level_size(config: Config, conversion: Conversion) -> tuple[MoneyUnits | None, QuantityLots | None]:
-    """Return the size of a level as (quote units, None) or (None, base lots), after noting what no filter would pass."""
+    """Return the size of a level as (quote units, None) or (None, base lots), after noting what no filter passes."""
     instrument, size = conversion.instrument, config.size
     quote = conversion.money("$.size.quote_per_level", size.quote_per_level)
     if quote is not None and quote < instrument.min_notional_units:

@@ -106,12 +106,6 @@ class PaperConfig:
     synthetic market."""
     speed: Annotated[Decimal, Above(0), AtMost(100_000)] = Decimal(1)
     """How many seconds of the market pass in one second."""
-    tick_size: Positive = Decimal("0.10")
-    """Tick size of the symbol on the paper exchange."""
-    lot_size: Positive = Decimal("0.001")
-    """Lot size of the symbol on the paper exchange."""
-    min_notional: Annotated[Decimal, AtLeast(0)] = Decimal(50)
-    """Minimum notional of an order, in quote units."""
     balance: Positive = Decimal(10_000)
     """Wallet balance that the account starts with, in units of the margin asset."""
     leverage: Annotated[int, AtLeast(1), AtMost(125)] = 20
@@ -237,10 +231,10 @@ class RiskConfig:
 
     price_stale_s: Seconds = 10.0
     """Age of the last price above which nothing is opened and resting openings are cancelled."""
-    klines_stale_s: Seconds = 90.0
-    """The same for klines."""
-    user_stream_silent_s: Seconds = 60.0
-    """The same for signs of life on the user stream (events and pings)."""
+    klines_stale_s: Seconds = 100.0
+    """The same for klines, of which one closes each minute."""
+    user_stream_silent_s: Seconds = 10.0
+    """How long the user stream may say nothing after the exchange has answered an order request."""
     reconcile_interval_s: Seconds = 60.0
     """Time between two comparisons of the bot's books with the exchange's records."""
     startup_timeout_s: Annotated[float, AtLeast(0), AtMost(86_400)] = 60.0
@@ -254,8 +248,8 @@ class ExitConfig:
     """What happens when the bot stops."""
 
     policy: ExitPolicy = ExitPolicy.CANCEL_OPENING
-    """`keep` leaves every order; `cancel-opening` cancels the openings and leaves the exits; `cancel-all` cancels all of
-    the bot's own orders; `flatten` also closes its inventory at market. Orders of others are never touched."""
+    """`keep` leaves every order; `cancel-opening` cancels the openings and leaves the exits; `cancel-all` cancels all
+    of the bot's own orders; `flatten` also closes its inventory at market. Orders of others are never touched."""
 
 
 @attrs.frozen(kw_only=True)

@@ -189,19 +189,28 @@ def unknown_key(key: str, names: Iterable[str]) -> str:
 def partial(cls: Any, data: Any, faulty: frozenset[str], path: str = "$") -> Any:
     """Return an instance that has only the settings without fault; the others are unset, and reading them raises.
 
-    It serves the rules between settings alone: each that reads nothing faulty can then be checked together with the rest.
+    It serves the rules between settings alone: each that reads nothing faulty is then checked together with the rest.
     """
     instance = cls.__new__(cls)
     for field in attrs.fields(attrs.resolve_types(cls, include_extras=True)):
         inner = f"{path}.{field.name}"
-        base = unwrapped(field.type)[0]
-        if inner in faulty:
-            continue
-        if field.name not in data:
-            default = field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
-            object.__setattr__(instance, field.name, default)
-        elif attrs.has(base):
-            object.__setattr__(instance, field.name, partial(base, data[field.name], faulty, inner))
-        else:
-            object.__setattr__(instance, field.name, CONVERTER.structure(data[field.name], field.type))
+        if inner not in faulty:
+            object.__setattr__(instance, field.name, value_of(field, data, faulty, inner))
     return instance
+
+
+def value_of(field: Any, data: Any, faulty: frozenset[str], path: str) -> Any:
+    """Return the value of a field that has no fault of its own, from the data or from its default."""
+    if field.name not in data:
+        return default_of(field)
+    base = unwrapped(field.type)[0]
+    if attrs.has(base):
+        return partial(base, data[field.name], faulty, path)
+    return CONVERTER.structure(data[field.name], field.type)
+
+
+def default_of(field: Any) -> Any:
+    """Return the default of a field; `attrs.NOTHING` where a value is needed."""
+    # A type for type checkers, a class at run time: `attrs.Factory` makes what attrs keeps as the default.
+    factory = getattr(field.default, "factory", None)
+    return field.default if factory is None else factory()
