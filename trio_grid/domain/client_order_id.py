@@ -67,7 +67,7 @@ class OrderIdParts(msgspec.Struct, frozen=True):
     stride: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bot, str) or _BOT.fullmatch(self.bot) is None:
+        if type(self.bot) is not str or _BOT.fullmatch(self.bot) is None:
             raise ValueError(f"OrderIdParts.bot is {self.bot!r}; allowed: {BOT_LENGTH} characters of 0-9A-Za-z")
         if self.role not in ("o", "c"):
             raise ValueError(f"OrderIdParts.role is {self.role!r}; allowed: 'o' or 'c'")
