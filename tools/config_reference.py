@@ -35,11 +35,10 @@ def field_texts(cls: type) -> dict[str, str]:
     texts: dict[str, str] = {}
     for field, text in zip(node.body, node.body[1:], strict=False):
         match field, text:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(words))),
-            ):
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
                 texts[name] = " ".join(words.split())
+            case _:
+                pass
     return texts
 
 

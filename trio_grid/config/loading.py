@@ -21,7 +21,7 @@ from trio_grid.errors import ConfigError
 LARGEST_FILE_BYTES = 1_000_000
 POSITION = re.compile(r"(?s)(.*) \(at (?:line (\d+), column (\d+)|end of document)\)")
 KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-BARE_WORD = re.compile(r"[A-Za-z0-9_./~:@%+-][A-Za-z0-9_./~:@%+ -]*")
+BARE_WORD = re.compile(r"[A-Za-z0-9_./~:@%+-][A-Za-z0-9_./~:@%+\[\] -]*")
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
