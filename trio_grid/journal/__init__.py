@@ -1,0 +1,1 @@
+"""The durable record: every input that reached a decision, and every decision."""
