@@ -170,7 +170,7 @@ def test_commits_beside_readers_that_open_and_close_all_the_time_never_fail(jour
             while not stop.is_set():
                 with read_journal(path) as reader:
                     counts.append(len(list(reader.records())))
-        except BaseException as error:
+        except (JournalError, sqlite3.Error) as error:
             faults.append(error)
 
     threads = [threading.Thread(target=read) for _ in range(2)]

@@ -337,19 +337,22 @@ class Journal:
     def _write(self, what: str, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run one statement over rows in one transaction."""
         with self._writer_turn:
-            db = self._db
             try:
                 self._begin()
-                db.executemany(sql, rows)
-                db.execute("COMMIT")
-            except BaseException as error:
-                # A failed commit may have rolled back already; what comes next must find no open transaction.
-                with contextlib.suppress(sqlite3.Error):
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    raise journal_fault(f"{what} could not be written to the journal {self.path}", error) from error
+                self._db.executemany(sql, rows)
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise journal_fault(f"{what} could not be written to the journal {self.path}", error) from error
+            except BaseException:
+                self._roll_back()
                 raise
+
+    def _roll_back(self) -> None:
+        """Leave no open transaction behind; SQLite may have rolled back already, and the first error is the one."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def _begin(self) -> None:
         deadline = None
