@@ -23,7 +23,7 @@ test *args: lint types imports sizes docs
 lint: (_setup "requirements-dev.txt")
     @{{ bin }}/ruff check .
     @{{ bin }}/ruff format --check .
-    @git ls-files --cached --others --exclude-standard '*.py' | xargs {{ bin }}/flake8-async --enable=ASYNC --disable=ASYNC9,ASYNC109
+    @find trio_grid tests tools -name '*.py' -print0 | xargs -0 {{ bin }}/flake8-async --enable=ASYNC --disable=ASYNC9,ASYNC109
 
 # Types: mypy --strict
 types: (_setup "requirements-dev.txt")
