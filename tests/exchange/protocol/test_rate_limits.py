@@ -115,7 +115,10 @@ def test_a_limit_names_its_header_and_reads_from_json() -> None:
     limit = msgspec.json.decode(text, type=RateLimit)
     assert (limit.header, limit.interval_ms, limit.count) == ("X-MBX-ORDER-COUNT-10S", 10_000, 4)
     assert msgspec.json.decode(msgspec.json.encode(FUTURES_LIMITS[0])) == {
-        "rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400,
+        "rateLimitType": "REQUEST_WEIGHT",
+        "interval": "MINUTE",
+        "intervalNum": 1,
+        "limit": 2400,
     }
 
 

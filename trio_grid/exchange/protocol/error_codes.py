@@ -43,19 +43,23 @@ class WireError(enum.Enum):
     SERVICE_UNKNOWN = ErrorRow(503, -1000, "Unknown error, please check your request or try again later.", _U)
     SERVICE_UNAVAILABLE = ErrorRow(503, -1000, "Service Unavailable.", _B)
     SERVICE_THROTTLED = ErrorRow(
-        503, -1008,
+        503,
+        -1008,
         "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. Please try again.",
         _B,
     )
     SERVICE_INTERNAL = ErrorRow(503, -1001, "Internal error; unable to process your request. Please try again.", _B)
     UNAUTHORIZED = ErrorRow(401, -1002, "You are not authorized to execute this request.", _K)
     TOO_MANY_REQUESTS = ErrorRow(
-        429, -1003,
+        429,
+        -1003,
         "Too many requests; current limit is {limit} requests per minute. Please use the websocket for live updates "
-        "to avoid polling the API.", _L,
+        "to avoid polling the API.",
+        _L,
     )
     BANNED = ErrorRow(
-        418, -1003,
+        418,
+        -1003,
         "Way too many requests; IP banned until {until}. Please use the websocket for live updates to avoid bans.",
         errors.Banned,
     )
@@ -65,17 +69,17 @@ class WireError(enum.Enum):
         503, -1006, "An unexpected response was received from the message bus. Execution status unknown.", _U
     )
     BACKEND_TIMEOUT = ErrorRow(
-        408, -1007,
-        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.", _U,
+        408,
+        -1007,
+        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+        _U,
     )
     SERVER_BUSY = ErrorRow(
         503, -1008, "Server is currently overloaded with other requests. Please try again in a few minutes.", _B
     )
     ERROR_MSG_RECEIVED = ErrorRow(400, -1010, "ERROR_MSG_RECEIVED.", _R)
     UNKNOWN_ORDER_COMPOSITION = ErrorRow(400, -1014, "Unsupported order combination.", _O)
-    TOO_MANY_ORDERS = ErrorRow(
-        429, -1015, "Too many new orders; current limit is {limit} orders per {interval}.", _L
-    )
+    TOO_MANY_ORDERS = ErrorRow(429, -1015, "Too many new orders; current limit is {limit} orders per {interval}.", _L)
     SERVICE_SHUTTING_DOWN = ErrorRow(503, -1016, "This service is no longer available.", _B)
     UNSUPPORTED_OPERATION = ErrorRow(400, -1020, "This operation is not supported.", _R)
     OUTSIDE_RECV_WINDOW = ErrorRow(
@@ -163,12 +167,16 @@ class WireError(enum.Enum):
     )
     DUPLICATE_CLIENT_ID = ErrorRow(400, -4116, "ClientOrderId is duplicated.", errors.DuplicateClientOrderId)
     REDUCE_ONLY_MARGIN = ErrorRow(
-        400, -4118, "ReduceOnly Order Failed. Please check your existing position and open orders",
+        400,
+        -4118,
+        "ReduceOnly Order Failed. Please check your existing position and open orders",
         errors.ReduceOnlyRejected,
     )
     ALGO_ENDPOINT_NEEDED = ErrorRow(
-        400, -4120,
-        "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.", _O,
+        400,
+        -4120,
+        "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",
+        _O,
     )
     MARKET_NO_COUNTERPRICE = ErrorRow(
         400, -4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.", _F
@@ -180,21 +188,28 @@ class WireError(enum.Enum):
     )
     MULTI_ASSETS_UNCHANGED = ErrorRow(400, -4171, "No need to change Multi-Assets mode.", _R)
     REDUCE_ONLY_STATE = ErrorRow(
-        400, -4400, "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed, please try again "
-        "later.", _M,
+        400,
+        -4400,
+        "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed, please try again later.",
+        _M,
     )
     REDUCE_ONLY_STATE_REGION = ErrorRow(
         400, -4401, "Compliance restricted account permission, can only place reduceOnly order.", _M
     )
     # Matching engine
     FOK_REJECT = ErrorRow(
-        400, -5021, "Due to the order could not be filled immediately, the FOK order has been rejected. The order will "
-        "not be recorded in the order history", _O,
+        400,
+        -5021,
+        "Due to the order could not be filled immediately, the FOK order has been rejected. The order will "
+        "not be recorded in the order history",
+        _O,
     )
     POST_ONLY_REJECT = ErrorRow(
-        400, -5022,
+        400,
+        -5022,
         "Due to the order could not be executed as maker, the Post Only order will be rejected. The order will not be "
-        "recorded in the order history", errors.PostOnlyWouldTake,
+        "recorded in the order history",
+        errors.PostOnlyWouldTake,
     )
     MODIFY_TOO_OFTEN = ErrorRow(400, -5026, "Exceed maximum modify order limit.", _R)
     MODIFY_UNCHANGED = ErrorRow(400, -5027, "No need to modify the order.", _R)
@@ -202,9 +217,7 @@ class WireError(enum.Enum):
         400, -5028, "Timestamp for this request is outside of the ME recvWindow.", errors.ClockSkew
     )
     MODIFY_MIN_NOTIONAL = ErrorRow(400, -5029, "Order's notional must be no smaller than {notional}", _F)
-    MODIFY_PENDING = ErrorRow(
-        400, -5043, "A pending modification already exists for this order.", _R
-    )
+    MODIFY_PENDING = ErrorRow(400, -5043, "A pending modification already exists for this order.", _R)
     MODIFY_REDUCE_ONLY = ErrorRow(400, -5047, "The reduceOnly value does not match the order's.", _R)
 
     @property

@@ -123,6 +123,7 @@ class RateLimits:
         self._usable_percent = usable_percent
         self._counters: dict[tuple[str, int], WindowCounter] = {}
         self._blocked_until_ms = 0
+        self._orders_blocked_until_ms = 0
         self._banned = False
         self.learn(limits)
 
@@ -159,6 +160,10 @@ class RateLimits:
             self._blocked_until_ms = until_ms
             self._banned = banned
 
+    def block_orders(self, until_ms: int) -> None:
+        """Place no order before a time; other requests go on."""
+        self._orders_blocked_until_ms = max(self._orders_blocked_until_ms, until_ms)
+
     def blocked_until(self, now_ms: int) -> int | None:
         """Return when sending is allowed again, or None if it is allowed now."""
         return self._blocked_until_ms if now_ms < self._blocked_until_ms else None
@@ -177,9 +182,9 @@ class RateLimits:
 
     def order_budget(self, now_ms: int) -> OrderBudget:
         """Return how many orders all windows allow now, and when the tightest of them starts over."""
-        blocked = self.blocked_until(now_ms)
-        if blocked is not None:
-            return OrderBudget(orders=0, refill_at_ms=blocked)
+        blocked_until_ms = max(self._blocked_until_ms, self._orders_blocked_until_ms)
+        if now_ms < blocked_until_ms:
+            return OrderBudget(orders=0, refill_at_ms=blocked_until_ms)
         orders, refill_at_ms = 1_000_000, now_ms
         for (kind, _), counter in self._counters.items():
             if kind != ORDERS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
 from functools import partial
 
@@ -175,9 +174,7 @@ def parse_funding(body: Bytes, instrument: Instrument) -> tuple[FundingRecord, .
 
 
 def _funding(row: wire.WireIncome) -> FundingRecord:
-    return FundingRecord(
-        record_id=row.tran_id, amount_units=money_units(row.income), asset=row.asset, time_ms=row.time
-    )
+    return FundingRecord(record_id=row.tran_id, amount_units=money_units(row.income), asset=row.asset, time_ms=row.time)
 
 
 # exchangeInfo -------------------------------------------------------------------------------------------------------
@@ -206,14 +203,22 @@ def _instrument(listed: wire.WireSymbol, fees: wire.WireCommissionRate | None) -
     market, notional = filters.get("MARKET_LOT_SIZE", lot), _need(filters, "MIN_NOTIONAL")
     tick, step = _positive(price.tick_size, "tickSize"), _positive(lot.step_size, "stepSize")
     orders, band = filters.get("MAX_NUM_ORDERS"), filters.get("PERCENT_PRICE")
-    bands = {} if band is None else {
-        "price_band_up_ppm": _parts(band.multiplier_up, Decimal("0.000001"), "multiplierUp"),
-        "price_band_down_ppm": _parts(band.multiplier_down, Decimal("0.000001"), "multiplierDown"),
-    }
-    rates = {} if fees is None else {
-        "maker_fee_rate": _parts(fees.maker_commission_rate, Decimal(1) / RATE_SCALE, "makerCommissionRate"),
-        "taker_fee_rate": _parts(fees.taker_commission_rate, Decimal(1) / RATE_SCALE, "takerCommissionRate"),
-    }
+    bands = (
+        {}
+        if band is None
+        else {
+            "price_band_up_ppm": _parts(band.multiplier_up, Decimal("0.000001"), "multiplierUp"),
+            "price_band_down_ppm": _parts(band.multiplier_down, Decimal("0.000001"), "multiplierDown"),
+        }
+    )
+    rates = (
+        {}
+        if fees is None
+        else {
+            "maker_fee_rate": _parts(fees.maker_commission_rate, Decimal(1) / RATE_SCALE, "makerCommissionRate"),
+            "taker_fee_rate": _parts(fees.taker_commission_rate, Decimal(1) / RATE_SCALE, "takerCommissionRate"),
+        }
+    )
     return Instrument(
         symbol=listed.symbol,
         base_asset=listed.base_asset,
@@ -259,8 +264,3 @@ def _parts(value: Decimal | None, unit: Decimal, name: str) -> int:
 
 def _floor(value: Decimal | None, unit: Decimal, name: str) -> int:
     return int((_present(value, name) / unit).to_integral_value(ROUND_FLOOR))
-
-
-def highest_id(records: Sequence[OrderRecord] | Sequence[Trade]) -> int:
-    """Return the highest order id or trade id of a page, for the next page's start."""
-    return max(record.order_id if isinstance(record, OrderRecord) else record.trade_id for record in records)

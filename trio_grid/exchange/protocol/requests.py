@@ -78,6 +78,11 @@ class Endpoint(enum.Enum):
         return self.value.security
 
 
+def klines_weight(limit: int) -> int:
+    """Return the request weight of GET klines for a number of rows."""
+    return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1_000 else 10
+
+
 WS_PLACE = "order.place"
 WS_CANCEL = "order.cancel"
 WS_HANDSHAKE_WEIGHT = 5

@@ -81,7 +81,7 @@ class Ed25519Signer:
         key = _load_private_key(private_key_pem, password)
         if type(key).__name__ != "Ed25519PrivateKey":
             raise ConfigError(["the private key is not an Ed25519 key"])
-        self._sign = key.sign
+        self._sign: Callable[[bytes], bytes] = key.sign
 
     def __repr__(self) -> str:
         return f"<Ed25519Signer {_shown(self.api_key)}>"
@@ -103,10 +103,10 @@ class RsaSigner:
     def __init__(self, api_key: str, private_key_pem: str, *, password: str | None = None) -> None:
         self.api_key = api_key
         key = _load_private_key(private_key_pem, password)
-        if not hasattr(key, "private_numbers") or not hasattr(key, "key_size"):
+        if type(key).__name__ != "RSAPrivateKey":
             raise ConfigError(["the private key is not an RSA key"])
         hashes, padding = _rsa_primitives()
-        self._sign = lambda payload: key.sign(payload, padding.PKCS1v15(), hashes.SHA256())
+        self._sign: Callable[[bytes], bytes] = lambda payload: key.sign(payload, padding.PKCS1v15(), hashes.SHA256())
 
     def __repr__(self) -> str:
         return f"<RsaSigner {_shown(self.api_key)}>"
@@ -129,15 +129,10 @@ class PublicKeyVerifier:
             key: Any = serialization.load_pem_public_key(public_key_pem.encode())
         except ValueError as error:
             raise ConfigError([f"the public key cannot be read: {error}"]) from None
-        if type(key).__name__ == "Ed25519PublicKey":
-            self._check: Callable[[bytes, bytes], Any] = key.verify
-        elif hasattr(key, "public_numbers") and hasattr(key, "key_size"):
-            hashes, padding = _rsa_primitives()
-            self._check = lambda signature, payload: key.verify(
-                signature, payload, padding.PKCS1v15(), hashes.SHA256()
-            )
-        else:
-            raise ConfigError(["the public key is neither Ed25519 nor RSA"])
+        kind = type(key).__name__
+        if kind not in ("Ed25519PublicKey", "RSAPublicKey"):
+            raise ConfigError([f"the public key is neither Ed25519 nor RSA: {kind}"])
+        self._check: Callable[[bytes, bytes], Any] = key.verify if kind == "Ed25519PublicKey" else _rsa_check(key)
 
     def verify(self, payload: bytes, signature: str) -> bool:
         """Return whether the base64 signature belongs to the payload."""
@@ -200,6 +195,11 @@ def _serialization() -> Any:
             ["Ed25519 and RSA keys need the package `cryptography`: install trio-grid with its extra `ed25519`"]
         ) from None
     return serialization
+
+
+def _rsa_check(key: Any) -> Callable[[bytes, bytes], Any]:
+    hashes, padding = _rsa_primitives()
+    return lambda signature, payload: key.verify(signature, payload, padding.PKCS1v15(), hashes.SHA256())
 
 
 def _rsa_primitives() -> tuple[Any, Any]:

@@ -1,0 +1,1 @@
+"""The client for Binance USD-M futures."""
