@@ -1,0 +1,389 @@
+"""The reducer: inputs in, decisions out, the same ones every time.
+
+`apply` takes one input into the books. `decide` asks the strategy what is next, marks it, and asks again until nothing
+is left; what it marked and what is to be sent leave together as one Decision, so that no price can come between
+deciding and marking (R6, S4). Both give back the row that the journal has to hold; replaying the rows gives the same
+decisions (R13). No IO, no clock, no randomness: time and order budget are arguments.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trio_grid.domain import booking
+from trio_grid.domain.actions import CancelOrder, PlaceOrder
+from trio_grid.domain.client_order_id import OrderIdParts, encode
+from trio_grid.domain.events import (
+    CancelAcknowledged,
+    CancelOutcomeLost,
+    CancelRefused,
+    Event,
+    FundingRecord,
+    OrderAbsent,
+    OrderAcknowledged,
+    OrderNotSent,
+    OrderOutcomeLost,
+    OrderRefused,
+    OrderUpdate,
+    RegimeReading,
+)
+from trio_grid.domain.grid import Fields, Grid, Trigger
+from trio_grid.domain.inputs import (
+    ConditionChanged,
+    Correction,
+    Decision,
+    FiltersChanged,
+    Input,
+    InventoryWrittenOff,
+    JournalRecord,
+    LatticeAnchored,
+    PositionAccepted,
+    PositionObserved,
+    SessionStarted,
+    StraySeen,
+    TradesWalked,
+    TradingState,
+    TradingStateChanged,
+)
+from trio_grid.domain.instrument import PriceTicks, QuantityLots
+from trio_grid.domain.intents import (
+    ArmTrigger,
+    CancelSlot,
+    CloseSlot,
+    FireTrigger,
+    HitLimit,
+    Intent,
+    MoveCentre,
+    OpenSlot,
+)
+from trio_grid.domain.operations import (
+    accept_position,
+    change_condition,
+    observe_position,
+    read_regime,
+    start_session,
+    walk_trades,
+    write_off,
+)
+from trio_grid.domain.quiet_band import OrdersLeft, Probe, QuietBand
+from trio_grid.domain.rescale import rescale
+from trio_grid.domain.slot import InventorySlot, OrderStatus, Role, Signal, SlotOrder, next_status
+from trio_grid.domain.strategy import GridStrategy, Strategy
+from trio_grid.errors import InvariantBroken, TrioGridError
+
+MOST_INTENTS = 100_000
+"""A strategy that still wants more after this many steps contradicts itself."""
+
+
+class ReplayDiffers(TrioGridError):
+    """A replayed decision is not the one that the journal holds."""
+
+    exit_code = 4
+
+
+class StateImage(Event, frozen=True, kw_only=True):
+    """The complete state as one value: what recovery starts from."""
+
+    fields: Fields
+    slots: tuple[InventorySlot, ...]
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_IMAGES = msgspec.json.Decoder(StateImage)
+
+
+class GridState:
+    """The grid's state and its only two ways forward, `apply` and `decide`."""
+
+    def __init__(self, grid: Grid | None = None, *, strategy: Strategy | None = None) -> None:
+        self.grid = Grid() if grid is None else grid
+        self._strategy: Strategy = GridStrategy() if strategy is None else strategy
+        self.band: QuietBand | None = None
+        """What the last decision left over; inside it nothing needs to be decided."""
+        self.plans = 0
+        """How often the strategy was asked, for tests of cost."""
+
+    def __repr__(self) -> str:
+        """Return the state in one line."""
+        return f"<GridState sequence={self.sequence} {self.grid!r}>"
+
+    @classmethod
+    def fresh(cls, *, strategy: Strategy | None = None) -> GridState:
+        """Return a state that knows nothing until a session starts."""
+        return cls(strategy=strategy)
+
+    @property
+    def sequence(self) -> int:
+        """Sequence number of the last record."""
+        return self.grid.fields.sequence
+
+    # Forward --------------------------------------------------------------------------------------------------------
+
+    def apply(self, entry: Input, now_ms: int) -> JournalRecord:
+        """Take one input into the books; return its journal row.
+
+        Raises:
+            InvariantBroken: the input cannot happen in this state.
+        """
+        self._begin()
+        _apply(self.grid, entry, now_ms)
+        self._commit()
+        return JournalRecord(sequence=self.sequence, now_ms=now_ms, entry=entry)
+
+    def decide(self, half_ticks: int, now_ms: int, orders: int, refill_at_ms: int) -> JournalRecord | None:
+        """Conclude everything that follows from a price (bid + ask in ticks), a time and an order budget.
+
+        Returns the row of a Decision, or None if nothing follows; `band` says until when that stays so.
+
+        Raises:
+            InvariantBroken: the strategy does not come to an end.
+        """
+        grid = self.grid
+        self.band = None
+        if grid.lattice is None or grid.fields.settings is None:
+            return None
+        self._begin()
+        budget = OrdersLeft(orders, max(refill_at_ms, now_ms + 1))
+        actions: list[PlaceOrder | CancelOrder] = []
+        marked = 0
+        while True:
+            probe = Probe(half_ticks, now_ms, grid.lattice)
+            self.plans += 1
+            intent = self._strategy.plan(grid, probe, budget)
+            if intent is None:
+                break
+            action = _mark(grid, intent, now_ms)
+            if isinstance(action, PlaceOrder):
+                budget.left -= 1
+            if action is not None:
+                actions.append(action)
+            marked += 1
+            if marked > MOST_INTENTS:
+                raise InvariantBroken(f"the strategy wants more than {MOST_INTENTS} steps, the last: {intent}")
+        if not marked:
+            self._roll_back()
+            self.band = probe.band(self.sequence)
+            return None
+        notices = tuple(grid.notices)
+        self._commit()
+        self.band = probe.band(self.sequence)
+        decision = Decision(
+            half_ticks=half_ticks,
+            budget_orders=orders,
+            budget_refill_at_ms=refill_at_ms,
+            centre=grid.fields.centre,
+            actions=tuple(actions),
+            notices=notices,
+        )
+        return JournalRecord(sequence=self.sequence, now_ms=now_ms, entry=decision)
+
+    def replay(self, record: JournalRecord) -> None:
+        """Take a journal row: an input is applied, a decision is derived again and compared.
+
+        Raises:
+            ReplayDiffers: the decision, or the row's sequence number, is not the one in the journal.
+        """
+        if record.sequence != self.sequence + 1:
+            raise ReplayDiffers(f"record {record.sequence} follows {self.sequence}")
+        entry = record.entry
+        if not isinstance(entry, Decision):
+            self.apply(entry, record.now_ms)
+            return
+        derived = self.decide(entry.half_ticks, record.now_ms, entry.budget_orders, entry.budget_refill_at_ms)
+        if derived != record:
+            concluded = None if derived is None else derived.entry
+            raise ReplayDiffers(f"record {record.sequence}: the journal holds {entry}, replay gives {concluded}")
+
+    def _begin(self) -> None:
+        self.grid.notices = []
+        self.grid.stamp = self.sequence + 1
+
+    def _commit(self) -> None:
+        self.grid.update(sequence=self.grid.stamp)
+
+    def _roll_back(self) -> None:
+        self.grid.stamp = self.sequence
+
+    # Images ---------------------------------------------------------------------------------------------------------
+
+    def image(self) -> bytes:
+        """Return the complete state as canonical JSON: equal states give equal bytes."""
+        return _ENCODER.encode(StateImage(fields=self.grid.frozen_fields(), slots=self.grid.book.in_order()))
+
+    @classmethod
+    def from_image(cls, image: bytes, *, strategy: Strategy | None = None) -> GridState:
+        """Return the state of an image.
+
+        Raises:
+            ValueError: the bytes are not an image.
+        """
+        decoded = _IMAGES.decode(image)
+        return cls(Grid(decoded.fields, decoded.slots), strategy=strategy)
+
+
+def _apply(grid: Grid, entry: Input, now_ms: int) -> None:  # one arm per input, nothing else
+    match entry:
+        case OrderUpdate():
+            if entry.trade is not None:
+                booking.book_trade(grid, entry.trade)
+            booking.book_record(grid, entry.order, now_ms)
+        case OrderAcknowledged() | CancelAcknowledged():
+            booking.book_record(grid, entry.order, now_ms)
+        case OrderRefused():
+            booking.refuse(grid, entry, now_ms)
+        case OrderOutcomeLost():
+            booking.outcome_lost(grid, entry)
+        case OrderNotSent():
+            booking.not_sent(grid, entry, now_ms)
+        case CancelRefused() | CancelOutcomeLost():
+            booking.cancel_failed(grid, entry)
+        case Correction():
+            _correct(grid, entry, now_ms)
+        case StraySeen():
+            booking.adopt(grid, entry.order, now_ms)
+        case TradesWalked():
+            walk_trades(grid, entry)
+        case PositionObserved():
+            observe_position(grid, entry, now_ms)
+        case FundingRecord():
+            grid.update(ledger=grid.fields.ledger.book_funding(entry))
+        case RegimeReading():
+            read_regime(grid, entry, now_ms)
+        case _:
+            _administer(grid, entry, now_ms)
+
+
+def _administer(grid: Grid, entry: Input, now_ms: int) -> None:
+    match entry:
+        case SessionStarted():
+            start_session(grid, entry)
+        case LatticeAnchored():
+            if grid.fields.anchor_ticks is not None:
+                raise InvariantBroken(f"the lattice is anchored at {grid.fields.anchor_ticks} ticks already")
+            grid.update(anchor_ticks=entry.anchor_ticks)
+            grid.rebuild_window()
+        case FiltersChanged():
+            rescale(grid, entry.instrument)
+        case ConditionChanged():
+            change_condition(grid, entry)
+        case TradingStateChanged():
+            grid.update(trading_state=entry.state, state_reason=entry.reason, flatten=entry.flatten)
+        case PositionAccepted():
+            accept_position(grid, entry)
+        case InventoryWrittenOff():
+            write_off(grid, entry)
+        case _:
+            raise InvariantBroken(f"{type(entry).__name__} is not an input")
+
+
+def _correct(grid: Grid, correction: Correction, now_ms: int) -> None:
+    """Take the exchange's record through the same table as an event, if nothing happened to the slot meanwhile (R8)."""
+    slot = grid.book.get(correction.rung)
+    if slot is None or slot.version != correction.version:
+        grid.count(stale_corrections=1)
+        return
+    if isinstance(correction.evidence, OrderAbsent):
+        booking.order_absent(grid, slot, correction.evidence)
+    else:
+        booking.book_record(grid, correction.evidence, now_ms)
+
+
+# Marking -------------------------------------------------------------------------------------------------------------
+
+
+def _mark(grid: Grid, intent: Intent, now_ms: int) -> PlaceOrder | CancelOrder | None:
+    """Write an intent into the books and return the action that goes with it, if any."""
+    match intent:
+        case OpenSlot():
+            return _mark_opening(grid, intent, now_ms)
+        case CloseSlot():
+            return _mark_closing(grid, intent, now_ms)
+        case CancelSlot():
+            return _mark_cancel(grid, intent)
+        case MoveCentre():
+            if grid.fields.centre is None:
+                grid.update(centre=intent.centre)
+                grid.rebuild_window()
+            else:
+                grid.move_window(intent.centre)
+        case ArmTrigger():
+            grid.update(trigger=Trigger.ARMED_ABOVE if intent.above else Trigger.ARMED_BELOW)
+        case FireTrigger():
+            grid.update(trigger=Trigger.FIRED)
+            grid.notices.append("trigger price reached")
+        case HitLimit():
+            grid.update(trading_state=TradingState.REDUCING, flatten=intent.flatten, state_reason=intent.reason)
+            grid.notices.append(f"limit hit: {intent.reason}; {'flatten' if intent.flatten else 'reduce'}")
+    return None
+
+
+def _mark_opening(grid: Grid, intent: OpenSlot, now_ms: int) -> PlaceOrder:
+    slot = grid.book.get(intent.rung) or grid.new_slot(intent.rung, intent.stride, intent.use)
+    slot = msgspec.structs.replace(
+        slot, open_price_ticks=intent.open_price_ticks, exit_price_ticks=intent.exit_price_ticks
+    )
+    return _place(grid, slot, now_ms, Role.OPEN, intent.open_price_ticks, intent.quantity_lots, False, True)
+
+
+def _mark_closing(grid: Grid, intent: CloseSlot, now_ms: int) -> PlaceOrder:
+    slot = grid.book.get(intent.rung)
+    if slot is None or slot.inventory_lots < intent.quantity_lots:
+        raise InvariantBroken(f"a closing of {intent.quantity_lots} lots was planned for slot {slot}")
+    return _place(
+        grid, slot, now_ms, Role.CLOSE, intent.price_ticks, intent.quantity_lots, intent.reduce_only, intent.post_only
+    )
+
+
+def _place(
+    grid: Grid,
+    slot: InventorySlot,
+    now_ms: int,
+    role: Role,
+    price_ticks: int | None,
+    quantity_lots: int,
+    reduce_only: bool,
+    post_only: bool,
+) -> PlaceOrder:
+    """Mark a slot's order PENDING under a client order id that was never used before (R3)."""
+    status = next_status(slot.status, Signal.PLACE)
+    generation = grid.fields.generation + 1
+    parts = OrderIdParts(
+        bot=grid.fields.bot_id,
+        session=grid.fields.session,
+        generation=generation,
+        role=role.letter,
+        rung=slot.rung,
+        stride=slot.stride,
+    )
+    action = PlaceOrder(
+        client_order_id=encode(parts),
+        side=slot.use.side(role),
+        quantity_lots=QuantityLots(quantity_lots),
+        price_ticks=None if price_ticks is None else PriceTicks(price_ticks),
+        post_only=post_only,
+        reduce_only=reduce_only,
+    )
+    order = SlotOrder(
+        client_order_id=action.client_order_id,
+        role=role,
+        side=action.side,
+        price_ticks=action.price_ticks,
+        quantity_lots=action.quantity_lots,
+        reduce_only=reduce_only,
+        status=status,
+        sent_at_ms=now_ms,
+    )
+    grid.update(generation=generation)
+    grid.count(orders_placed=1)
+    grid.put(msgspec.structs.replace(slot, order=order))
+    return action
+
+
+def _mark_cancel(grid: Grid, intent: CancelSlot) -> CancelOrder:
+    slot = grid.book.get(intent.rung)
+    if slot is None or slot.order is None or slot.order.status is not OrderStatus.LOCKED:
+        raise InvariantBroken(f"a cancel was planned for slot {slot}")
+    order = msgspec.structs.replace(slot.order, status=next_status(slot.order.status, Signal.CANCEL))
+    grid.count(cancels=1)
+    grid.put(msgspec.structs.replace(slot, order=order))
+    return CancelOrder(client_order_id=order.client_order_id)

@@ -1,0 +1,1 @@
+"""Everything that speaks an exchange's protocol, on either side of the wire."""
