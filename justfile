@@ -53,6 +53,10 @@ cov: (_setup "requirements-dev.txt")
 drills *args: (_setup "requirements-dev.txt")
     @TRIO_GRID_DRILLS=all {{ bin }}/python -m pytest -m drill {{ args }}
 
+# What the trading path costs on this machine, in microseconds
+bench *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/python tools/bench.py {{ args }}
+
 # Write both lock files anew from pyproject.toml
 lock: (_setup "requirements-dev.txt")
     @{{ bin }}/python tools/lock.py

@@ -1,4 +1,4 @@
-"""The import contracts catch what they are there for: each is tried on a copy of the package with one planted import."""
+"""The import contracts catch what they are there for: each is tried on a copy with one planted import."""
 
 import os
 import shutil
