@@ -7,7 +7,7 @@
 import os
 from collections.abc import Mapping
 
-from trio_grid.config.conversion import grid_settings
+from trio_grid.config.conversion import grid_settings, regime_settings
 from trio_grid.config.loading import load_config, parse_config
 from trio_grid.config.schema import (
     AccountConfig,
@@ -55,6 +55,7 @@ __all__ = [
     "load_config",
     "load_credentials",
     "parse_config",
+    "regime_settings",
 ]
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from trio_grid.config.schema import Closings, Config, GridConfig, RangeConfig
 from trio_grid.domain.instrument import Instrument, MoneyUnits, NotRepresentable, PriceTicks, QuantityLots, money_units
 from trio_grid.domain.lattice import ratio_for_range
+from trio_grid.domain.regime import RegimeSettings
 from trio_grid.domain.settings import GridSettings, LatticeSettings, Spacing
 from trio_grid.errors import ConfigError
 
@@ -115,6 +116,27 @@ def grid_settings(config: Config, instrument: Instrument) -> GridSettings:
         use_liquidity_filter=config.regime.liquidity_filter,
         use_anomaly_brake=config.regime.anomaly_brake,
         size_by_volatility=config.size.by_volatility,
+    )
+
+
+def regime_settings(config: Config) -> RegimeSettings:
+    """Return the thresholds of the regime classifier; what could be wrong with them was refused at loading."""
+    regime = config.regime
+    return RegimeSettings(
+        rsi_period=regime.rsi_period,
+        atr_period=regime.atr_period,
+        bull_above_rsi=regime.bull_above_rsi,
+        bear_below_rsi=regime.bear_below_rsi,
+        average_klines=regime.average_klines,
+        high_enter_milli=milli(regime.high_enter),
+        high_leave_milli=milli(regime.high_leave),
+        volume_klines=regime.volume_klines,
+        thin_enter_milli=milli(regime.thin_enter),
+        thin_leave_milli=milli(regime.thin_leave),
+        dwell_klines=regime.dwell_klines,
+        brake_klines=regime.brake_klines,
+        brake_volume_milli=milli(regime.brake_volume),
+        brake_release_klines=regime.brake_release_klines,
     )
 
 

@@ -138,6 +138,18 @@ def patience(config: Config) -> Iterator[Fault]:
         yield "$.risk.klines_stale_s", f"{value} is refused; allowed: at least 65, since a kline closes once a minute"
 
 
+def regime_thresholds(config: Config) -> Iterator[Fault]:
+    """A state is left at a threshold on the nearer side of the one at which it is entered."""
+    regime = config.regime
+    if regime.high_leave > regime.high_enter:
+        yield "$.regime.high_leave", f"{regime.high_leave} is refused; allowed: at most high_enter {regime.high_enter}"
+    if regime.thin_leave < regime.thin_enter:
+        yield "$.regime.thin_leave", f"{regime.thin_leave} is refused; allowed: at least thin_enter {regime.thin_enter}"
+    if regime.volume_klines > regime.average_klines:
+        allowed = f"at most average_klines {regime.average_klines}"
+        yield "$.regime.volume_klines", f"{regime.volume_klines} is refused; allowed: {allowed}"
+
+
 CROSS_RULES: tuple[CrossRule, ...] = (
     exchange_addresses,
     exchange_keys,
@@ -149,6 +161,7 @@ CROSS_RULES: tuple[CrossRule, ...] = (
     stop_loss_outside_range,
     notional_covers_a_level,
     patience,
+    regime_thresholds,
 )
 
 

@@ -24,6 +24,7 @@ WsApiAddress = Address("wss", "ws", path=True)
 Positive = Annotated[Decimal, Above(0)]
 Share = Annotated[Decimal, AtLeast(0), AtMost(1), Milli]
 Seconds = Annotated[float, AtLeast(1), AtMost(86_400)]
+Factor = Annotated[Decimal, AtLeast(Decimal("0.001")), AtMost(1000), Milli]
 
 
 class ExchangeKind(enum.StrEnum):
@@ -223,6 +224,34 @@ class RegimeConfig:
     """No openings while the market is THIN."""
     anomaly_brake: bool = True
     """No new buys while the price falls below its average on heavy volume."""
+    rsi_period: Annotated[int, AtLeast(2), AtMost(99)] = 14
+    """Period of Wilder's RSI; all periods and counts are closed 1-minute klines."""
+    bull_above_rsi: Annotated[int, AtLeast(50), AtMost(100)] = 70
+    """The market is BULL when the RSI is above this."""
+    bear_below_rsi: Annotated[int, AtLeast(1), AtMost(50)] = 30
+    """The market is BEAR when the RSI is below this."""
+    atr_period: Annotated[int, AtLeast(2), AtMost(50)] = 14
+    """Period of Wilder's ATR."""
+    average_klines: Annotated[int, AtLeast(2), AtMost(50)] = 50
+    """Number of klines over which the averages of ATR and volume are taken."""
+    high_enter: Factor = Decimal("1.5")
+    """Volatility becomes HIGH when the ATR is above its average times this."""
+    high_leave: Factor = Decimal("1.2")
+    """It is NORMAL again when the ATR is below its average times this."""
+    volume_klines: Annotated[int, AtLeast(1), AtMost(50)] = 5
+    """Number of klines whose mean volume is compared with the average: a single minute is noise."""
+    thin_enter: Factor = Decimal("0.2")
+    """The market becomes THIN when the volume is below its average times this."""
+    thin_leave: Factor = Decimal("0.35")
+    """It is NORMAL again when the volume is above its average times this."""
+    dwell_klines: Annotated[int, AtLeast(1), AtMost(99)] = 5
+    """How many klines HIGH and THIN last at least."""
+    brake_klines: Annotated[int, AtLeast(2), AtMost(100)] = 20
+    """Number of klines over which the averages of the anomaly brake are taken."""
+    brake_volume: Factor = Decimal(3)
+    """The brake closes when the price is below its average and the volume above its average times this."""
+    brake_release_klines: Annotated[int, AtLeast(1), AtMost(99)] = 5
+    """The brake is released after so many klines in a row without an anomaly."""
 
 
 @attrs.frozen(kw_only=True)
