@@ -1,57 +1,32 @@
-"""Owns the paper exchange's face: commands, queries, time and events, all in Binance's words.
+"""Owns the paper exchange's face: time, commands, queries and events, all in Binance's words.
 
-It must never read a clock, a socket or a file: every call carries the time, every effect is a value.
+It must never read a clock, a socket or a file: every call carries the time, every effect is a value. The parts:
+`venue` (time and markets), `trading` (commands), `account_queries` and `market_queries`, over `settlement` (money and
+user events), `desk` (one symbol's public side) and `matching_engine` (price-time priority).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from trio_grid.exchange.paper.desk import MarketEvent
+from trio_grid.exchange.paper.market_queries import MarketQueries
+from trio_grid.exchange.paper.settlement import PaperEvent, UserEvent
+from trio_grid.exchange.paper.venue import AccountSpec
 
-import msgspec
-
-from trio_grid.exchange.paper.market import Market
-
-Params = Mapping[str, str]
-Body = dict[str, Any]
+__all__ = ["AccountSpec", "MarketEvent", "PaperEvent", "PaperExchange", "UserEvent"]
 
 
-class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """An account to open: its name, its wallet in 1e-8 units of the margin asset, its first leverage."""
+class PaperExchange(MarketQueries):
+    """The whole embedded exchange: one object, owned by one task.
 
-    name: str
-    balance_units: int
-    leverage: int = 20
+    Every command and query takes `now_ms`, the exchange's epoch in milliseconds, and first lets everything up to it
+    happen; then `take_events` has what it caused. Bad input of any kind raises PaperRefusal and nothing else.
+    """
 
-
-class MarketEvent(msgspec.Struct, frozen=True):
-    """One public event: kind is bookTicker, aggTrade, trade, kline (1m), markPrice or forceOrder."""
-
-    kind: str
-    symbol: str
-    time_ms: int
-    payload: Body
-
-
-class UserEvent(msgspec.Struct, frozen=True):
-    """One event of an account's user stream, JSON-ready; kind is its `e`."""
-
-    account: str
-    kind: str
-    time_ms: int
-    payload: Body
-
-
-PaperEvent = MarketEvent | UserEvent
-
-
-class PaperExchange:
-    """The whole embedded exchange: markets, accounts, orders and trades."""
-
-    def __init__(self, markets: Sequence[Market], *, accounts: Sequence[AccountSpec]) -> None:
-        raise NotImplementedError
-
-    def advance(self, now_ms: int, max_steps: int | None = None) -> bool: ...
-    def next_event_ms(self) -> int | None: ...
-    def take_events(self) -> list[PaperEvent]: ...
-    def place_order(self, account: str, params: Params, now_ms: int) -> Body: ...
+    def __repr__(self) -> str:
+        orders = sum(
+            len(rows) for account in self.settlement.accounts.values() for rows in account.open_orders.values()
+        )
+        return (
+            f"<PaperExchange {','.join(self.symbols)} now_ms={self.now_ms} accounts={len(self.accounts)} "
+            f"open_orders={orders}>"
+        )

@@ -64,6 +64,7 @@ class Refusal(enum.Enum):
     MARGIN_TYPE_POSITION = (-4048, "Margin type cannot be changed if there exists position.")
     SAME_POSITION_SIDE = (-4059, "No need to change position side.")
     POSITION_SIDE = (-4061, "Order's position side does not match user's setting.")
+    UNSUPPORTED = (-4084, "Method is not allowed currently. Coming soon.")
     DUPLICATE_CLIENT_ID = (-4116, "ClientOrderId is duplicated.")
     REDUCE_ONLY_MARGIN = (-4118, "ReduceOnly Order Failed. Please check your existing position and open orders")
     ALGO_ONLY = (-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")

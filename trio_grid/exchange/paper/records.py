@@ -1,0 +1,90 @@
+"""Owns the exchange's records: orders, trades, positions, income rows.
+
+They are plain data; the rules that change them live in `account`, `desk` and `trading`. Prices are ticks, quantities
+lots, money units of 1e-8, times the exchange's epoch in milliseconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trio_grid.domain.events import RecordStatus, Side
+
+
+class PaperOrder(msgspec.Struct, kw_only=True):
+    """One order of an account, from its acceptance on. A MARKET order has `price_ticks` 0.
+
+    `queue_lots` is what strangers still hold in front of it at its price; `sequence` is its time priority;
+    `expiry_reason` is Binance's `er`; `executed_cost` is the sum of ticks x lots of its trades.
+    """
+
+    order_id: int
+    account: str
+    symbol: str
+    client_order_id: str
+    side: Side
+    order_type: str
+    time_in_force: str
+    price_ticks: int
+    quantity_lots: int
+    reduce_only: bool
+    stp: str
+    price_match: str
+    good_till_ms: int
+    time_ms: int
+    update_time_ms: int
+    sequence: int
+    status: RecordStatus = RecordStatus.NEW
+    executed_lots: int = 0
+    executed_cost: int = 0
+    expiry_reason: int = 0
+    queue_lots: int = 0
+
+    @property
+    def remaining_lots(self) -> int:
+        """Quantity that may still trade."""
+        return self.quantity_lots - self.executed_lots
+
+    @property
+    def is_open(self) -> bool:
+        """True while the order can trade."""
+        return not self.status.is_terminal
+
+
+class PaperTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade of an account; `trade_id` is unique by symbol and account, and grows."""
+
+    trade_id: int
+    order_id: int
+    side: Side
+    price_ticks: int
+    quantity_lots: int
+    realized_units: int
+    fee_units: int
+    maker: bool
+    time_ms: int
+
+
+class Position(msgspec.Struct, kw_only=True):
+    """A netting position: signed lots and the exact cost of what is held (money units, never negative).
+
+    `realized_units` is the accumulated realized PnL before fees (`cr`).
+    """
+
+    lots: int = 0
+    cost_units: int = 0
+    realized_units: int = 0
+    leverage: int = 20
+    update_time_ms: int = 0
+
+
+class Income(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the income history: what changed the wallet, and by how much."""
+
+    record_id: int
+    symbol: str
+    kind: str
+    units: int
+    info: str
+    time_ms: int
+    trade_id: int | None = None
