@@ -1,170 +1,25 @@
-"""The regime: Wilder's indicators as TA-Lib has them, and readings that depend on the last 100 klines alone."""
+"""The regime: readings that depend on the last 100 klines alone, their thresholds, hysteresis and dwell."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import random
 from collections.abc import Sequence
-from decimal import Decimal
-from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
-import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.domain.kline_samples import START_MS, kline, needs, random_klines, recorded_klines
 from trio_grid.domain.events import Kline, Liquidity, RegimeReading, Trend, Volatility
-from trio_grid.domain.instrument import PriceTicks, QuantityLots
 from trio_grid.domain.regime import (
     MINUTE_MS,
-    WINDOW_KLINES,
     KlineWindow,
     RegimeSettings,
     anomaly_brake,
     classify,
-    wilder_atr,
     wilder_rsi,
 )
-
-RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
-START_MS = 1_700_000_040_000 // MINUTE_MS * MINUTE_MS
-OUTAGE_MS = 1_679_661_600_000  # 2023-03-24 12:40 UTC; the first kline after it is 14:00
-
-
-def kline(minute: int, close: int, volume: int = 1_000, spread: int = 0, start_ms: int = START_MS) -> Kline:
-    """A kline whose range is `spread` ticks on both sides of its close."""
-    return Kline(
-        open_time_ms=start_ms + minute * MINUTE_MS,
-        open_ticks=PriceTicks(close),
-        high_ticks=PriceTicks(close + spread),
-        low_ticks=PriceTicks(close - spread),
-        close_ticks=PriceTicks(close),
-        volume_lots=QuantityLots(volume),
-        closed=True,
-    )
-
-
-def random_klines(seed: int, count: int, volatility: int = 40) -> list[Kline]:
-    """A seeded random walk with quiet and wild stretches, and volumes with heavy tails."""
-    randomly = random.Random(seed)
-    price, klines = 100_000, []
-    for minute in range(count):
-        wild = 6 if (minute // 37) % 4 == 3 else 1
-        move = round(randomly.gauss(0, volatility * wild))
-        opened, price = price, max(price + move, 1_000)
-        reach = abs(round(randomly.gauss(0, volatility * wild)))
-        klines.append(
-            Kline(
-                open_time_ms=START_MS + minute * MINUTE_MS,
-                open_ticks=PriceTicks(opened),
-                high_ticks=PriceTicks(max(opened, price) + reach),
-                low_ticks=PriceTicks(min(opened, price) - reach // 2),
-                close_ticks=PriceTicks(price),
-                volume_lots=QuantityLots(round(randomly.lognormvariate(6, 1.3)) * wild),
-                closed=True,
-            )
-        )
-    return klines
-
-
-def recorded_rows(name: str) -> list[list[str]]:
-    with gzip.open(RECORDED / name, "rt") as file:
-        return [row for row in csv.reader(file) if row[0].isdigit()]
-
-
-def recorded_klines(name: str, tick: str, lot: str) -> list[Kline]:
-    def units(text: str, unit: str) -> int:
-        return int(Decimal(text) / Decimal(unit))
-
-    return [
-        Kline(
-            open_time_ms=int(row[0]),
-            open_ticks=PriceTicks(units(row[1], tick)),
-            high_ticks=PriceTicks(units(row[2], tick)),
-            low_ticks=PriceTicks(units(row[3], tick)),
-            close_ticks=PriceTicks(units(row[4], tick)),
-            volume_lots=QuantityLots(units(row[5], lot)),
-            closed=True,
-        )
-        for row in recorded_rows(name)
-    ]
-
-
-def needs(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not (RECORDED / name).exists(), reason=f"no recorded {name}")
-
-
-# Wilder's indicators against TA-Lib ----------------------------------------------------------------------------------
-
-
-def largest_difference(ours: Sequence[float | None], theirs: Sequence[float]) -> float:
-    assert len(ours) == len(theirs)
-    assert [value is None for value in ours] == [bool(np.isnan(value)) for value in theirs]
-    return max((abs(a - float(b)) for a, b in zip(ours, theirs, strict=True) if a is not None), default=0.0)
-
-
-def assert_equals_talib(highs: list[float], lows: list[float], closes: list[float], period: int) -> None:
-    high, low, close = (np.array(values, dtype=float) for values in (highs, lows, closes))
-    assert largest_difference(wilder_rsi(closes, period), talib.RSI(close, period).tolist()) < 1e-9
-    assert (
-        largest_difference(wilder_atr(highs, lows, closes, period), talib.ATR(high, low, close, period).tolist()) < 1e-9
-    )
-
-
-@pytest.mark.parametrize("period", [2, 3, 14, 50])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_rsi_and_atr_equal_talib_on_generated_klines(seed: int, period: int) -> None:
-    klines = random_klines(seed, 3_000)
-    assert_equals_talib(
-        [k.high_ticks / 10 for k in klines],
-        [k.low_ticks / 10 for k in klines],
-        [k.close_ticks / 10 for k in klines],
-        period,
-    )
-
-
-@pytest.mark.recorded
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=needs(name))
-        for name in (
-            "usdm_1m/BTCUSDT-um-1m-2023-07.csv.gz",
-            "spot_1m/BTCUSDT-1m-2022-11.csv.gz",
-            "spot_1m/ETHUSDT-1m-2022-05.csv.gz",
-            "spot_1m/SOLUSDT-1m-2022-01.csv.gz",
-        )
-    ],
-)
-def test_rsi_and_atr_equal_talib_on_recorded_klines(name: str) -> None:
-    rows = recorded_rows(name)
-    assert len(rows) > 40_000
-    highs, lows, closes = ([float(row[column]) for row in rows] for column in (2, 3, 4))
-    assert_equals_talib(highs, lows, closes, 14)
-
-
-@given(st.lists(st.integers(1, 1_000), max_size=60), st.integers(1, 20))
-def test_indicators_have_one_value_per_close_and_stay_in_range(closes: list[int], period: int) -> None:
-    rsi = wilder_rsi(closes, period)
-    atr = wilder_atr(closes, closes, closes, period)
-    first = min(period, len(closes))
-    assert (
-        [value is None for value in rsi] == [value is None for value in atr] == [i < first for i in range(len(closes))]
-    )
-    assert all(0 <= value <= 100 for value in rsi if value is not None)
-    assert all(value >= 0 for value in atr if value is not None)
-
-
-def test_indicators_refuse_what_they_cannot_use() -> None:
-    with pytest.raises(ValueError, match="2 highs, 1 lows, 2 closes; allowed: as many of each"):
-        wilder_atr([2, 2], [1], [1, 2])
-    for period in (0, -1):
-        with pytest.raises(ValueError, match=f"period is {period}; allowed: at least 1"):
-            wilder_rsi([1, 2, 3], period)
-
 
 # Trend ---------------------------------------------------------------------------------------------------------------
 
@@ -363,112 +218,6 @@ def test_only_the_last_100_klines_count() -> None:
     klines = random_klines(7, 150)
     strange = [kline(minute, 5, volume=0) for minute in range(50)]
     assert classify(strange + klines[50:]) == classify(klines)
-
-
-# Stale readings and the window ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("klines", [[], random_klines(1, 1), random_klines(1, 99)], ids=["none", "one", "99"])
-def test_too_short_a_run_is_stale_and_neutral(klines: list[Kline]) -> None:
-    reading = classify(klines)
-    assert reading.stale
-    assert (reading.trend, reading.volatility, reading.liquidity) == (Trend.RANGE, Volatility.NORMAL, Liquidity.NORMAL)
-    assert (reading.brake, reading.atr_ticks, reading.size_factor_milli) == (False, 0, 1_000)
-    assert reading.close_time_ms == (klines[-1].open_time_ms + 59_999 if klines else 0)
-
-
-@pytest.mark.parametrize("hole", [1, 50, 99])
-def test_a_hole_is_stale_until_it_is_filled(hole: int) -> None:
-    klines = random_klines(8, 101)
-    window = KlineWindow()
-    for number, one in enumerate(klines):
-        if number != hole:
-            window.add(one)
-    assert (window.gapless, window.missing_minutes()) == (False, (klines[hole].open_time_ms,))
-    assert classify(window.klines()).stale
-    assert window.add(klines[hole])
-    assert (window.gapless, window.missing_minutes()) == (True, ())
-    assert classify(window.klines()) == classify(klines)
-    assert not classify(klines).stale
-
-
-def test_a_run_with_a_hole_or_out_of_order_is_stale() -> None:
-    klines = random_klines(9, 102)
-    assert classify(klines[:50] + klines[51:]).stale
-    assert classify(klines[::-1]).stale
-    assert classify([*klines[:60], klines[59], *klines[60:]]).stale
-
-
-def test_an_open_kline_is_refused() -> None:
-    still_open = msgspec.structs.replace(kline(100, 500), closed=False)
-    with pytest.raises(ValueError, match="still open was given; allowed: closed klines"):
-        classify([*(kline(minute, 500) for minute in range(100)), still_open])
-    with pytest.raises(ValueError, match="allowed: closed 1-minute klines"):
-        KlineWindow().add(still_open)
-    with pytest.raises(ValueError, match="allowed: closed 1-minute klines"):
-        KlineWindow().add(msgspec.structs.replace(kline(0, 500), open_time_ms=START_MS + 1))
-
-
-def test_the_window_says_what_is_missing_and_what_changed_it() -> None:
-    window = KlineWindow()
-    assert (window.klines(), window.missing_minutes(), window.gapless) == ((), (), False)
-    assert window.add(kline(0, 500))
-    assert not window.add(kline(0, 500))
-    assert window.add(kline(0, 501))
-    assert [one.close_ticks for one in window.klines()] == [501]
-    assert len(window.missing_minutes()) == 99
-    assert repr(window) == "<KlineWindow klines=1 missing=99>"
-    assert window.add(kline(99, 500))
-    assert window.missing_minutes() == tuple(START_MS + minute * MINUTE_MS for minute in range(1, 99))
-    assert window.add(kline(100, 500))
-    assert not window.add(kline(0, 500))
-    assert [one.open_time_ms for one in window.klines()] == [START_MS + 99 * MINUTE_MS, START_MS + 100 * MINUTE_MS]
-
-
-def test_a_leap_far_ahead_leaves_only_what_is_near() -> None:
-    window = KlineWindow()
-    for one in random_klines(3, 100):
-        window.add(one)
-    window.add(kline(5_000, 500))
-    assert len(window.klines()) == 1
-    assert len(window.missing_minutes()) == WINDOW_KLINES - 1
-
-
-OUTAGE = "spot_1m/BTCUSDT-1m-2023-03.csv.gz"
-
-
-@pytest.mark.recorded
-@needs(OUTAGE)
-def test_the_outage_of_2023_03_24_is_stale_until_100_minutes_are_whole_again() -> None:
-    klines = recorded_klines(OUTAGE, "0.01", "0.00001")
-    near = [one for one in klines if abs(one.open_time_ms - OUTAGE_MS) <= 6 * 3_600_000]
-    window, stale = KlineWindow(), []
-    for one in near:
-        window.add(one)
-        reading = classify(window.klines())
-        assert reading.stale is not window.gapless
-        if one.open_time_ms >= near[99].open_time_ms and reading.stale:
-            stale.append(one.open_time_ms)
-    first_after = OUTAGE_MS + 80 * MINUTE_MS
-    assert stale == [first_after + minute * MINUTE_MS for minute in range(99)]
-
-
-@pytest.mark.recorded
-@needs(OUTAGE)
-def test_the_outage_of_2023_03_24_backfilled_is_whole_at_once() -> None:
-    klines = [
-        one for one in recorded_klines(OUTAGE, "0.01", "0.00001") if one.open_time_ms <= OUTAGE_MS + 85 * MINUTE_MS
-    ]
-    window = KlineWindow()
-    for one in klines[-150:]:
-        window.add(one)
-    missing = window.missing_minutes()
-    assert missing == tuple(OUTAGE_MS + minute * MINUTE_MS for minute in range(80))
-    last = klines[-7]
-    for minute in missing:
-        window.add(msgspec.structs.replace(last, open_time_ms=minute))
-    assert window.gapless
-    assert not classify(window.klines()).stale
 
 
 @pytest.mark.recorded
