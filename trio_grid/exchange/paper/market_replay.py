@@ -85,6 +85,7 @@ class ReplayMarket:
     ) -> None:
         self.symbol = instrument.symbol
         self._open_rows = open_rows
+        self._from_ms = 0 if begin_ms is None else begin_ms - history_minutes * MINUTE_MS
         self._name = name
         self._seed = seed
         self._interval_ms = interval_ms
@@ -100,7 +101,7 @@ class ReplayMarket:
             raise ConfigError([f"{name}: there is no row of data in it"])
         self.start_ms: int = begin_ms if begin_ms is not None else first + history_minutes * MINUTE_MS
         if self.start_ms < first:
-            raise ConfigError([f"{name}: the recording begins at {first}, after the wanted beginning {begin_ms}"])
+            raise ConfigError([f"{name}: there is no data at or before the wanted beginning {begin_ms}"])
         self.fills_quiet_minutes = not self._is_klines
 
     def _rewind(self, count: int) -> None:
@@ -112,10 +113,11 @@ class ReplayMarket:
     def _all_steps(self) -> Iterator[MarketStep]:
         if self._is_klines:
             for row in self._open_rows():
-                if isinstance(row, KlineRow):
+                if isinstance(row, KlineRow) and row.open_time_ms >= self._from_ms:
                     yield from self._kline_steps(row)
         else:
-            yield from self._trade_steps(row for row in self._open_rows() if isinstance(row, TradeRow))
+            rows = (row for row in self._open_rows() if isinstance(row, TradeRow))
+            yield from self._trade_steps(row for row in rows if row.time_ms >= self._from_ms)
 
     def _kline_steps(self, row: KlineRow) -> Iterator[MarketStep]:
         path = kline_path(row, self._interval_ms)
@@ -184,6 +186,7 @@ class ReplayMarket:
             "symbol": self.symbol,
             "name": self._name,
             "start_ms": self.start_ms,
+            "from_ms": self._from_ms,
             "steps": self._count,
             "next_ms": self.next_time_ms(),
         }
@@ -196,7 +199,7 @@ class ReplayMarket:
         """
         if state.get("format") != _FORMAT or state.get("symbol") != self.symbol or state.get("name") != self._name:
             raise ValueError(f"the saved market is not the recording {self._name}")
-        count = int(state["steps"])
+        count, self._from_ms = int(state["steps"]), int(state["from_ms"])
         self._rewind(max(0, count - 1))
         if count and self._next is not None:
             self.step()

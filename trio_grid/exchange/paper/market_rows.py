@@ -16,7 +16,7 @@ from trio_grid.domain.instrument import Instrument
 from trio_grid.errors import ConfigError
 
 UNIT_DIGITS = 8
-_SCALE = 10**UNIT_DIGITS
+_SCALE: int = 10**UNIT_DIGITS
 _MICROSECONDS_FROM = 100_000_000_000_000
 
 

@@ -107,6 +107,10 @@ class Book:
             if order.price_ticks == price_ticks:
                 order.queue_lots = max(0, order.queue_lots - lots)
 
+    def taken(self) -> list[tuple[Side, int, int]]:
+        """Return what takers ate since the last quote: (side, price, lots)."""
+        return [(side, price, lots) for (side, price), lots in self._taken.items()]
+
     def best(self, side: Side) -> int:
         """Return the best price of a side over accounts and strangers."""
         own = self.best_order(side)

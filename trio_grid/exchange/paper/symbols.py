@@ -161,13 +161,13 @@ def _ratio(ppm: int) -> str:
 def exchange_info_row(symbol: PaperSymbol) -> dict[str, Any]:
     """Return the symbol's row of exchangeInfo."""
     item = symbol.instrument
-    lots = {"minQty": str(item.quantity(item.min_quantity_lots)), "stepSize": str(item.lot_size)}
+    lots = {"minQty": f"{item.quantity(item.min_quantity_lots):f}", "stepSize": f"{item.lot_size:f}"}
     filters: list[dict[str, Any]] = [
         {
             "filterType": "PRICE_FILTER",
             "minPrice": plain(item.price(item.min_price_ticks)),
             "maxPrice": plain(item.price(item.max_price_ticks)),
-            "tickSize": str(item.tick_size),
+            "tickSize": f"{item.tick_size:f}",
         },
         {"filterType": "LOT_SIZE", "maxQty": plain(item.quantity(item.max_quantity_lots)), **lots},
         {"filterType": "MARKET_LOT_SIZE", "maxQty": plain(item.quantity(item.max_market_quantity_lots)), **lots},
