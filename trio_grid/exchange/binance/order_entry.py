@@ -79,6 +79,13 @@ class OrderEntry:
         self._recv_window_ms = recv_window_ms
         self._ignored = ignored
 
+    async def wait_connected(self) -> None:
+        """Return when the WebSocket API stands; without one, at once."""
+        if self._websocket is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._websocket.wait_connected()
+
     async def place(self, instrument: Instrument, orders: Sequence[PlaceOrder]) -> tuple[PlacementResult, ...]:
         """Send new orders; see `Execution.place`."""
         held_back = self._held_back()

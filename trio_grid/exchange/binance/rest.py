@@ -60,6 +60,9 @@ class _SeamStream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(str(error)) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            # An empty body is written as well; failing there would leave httpx's body generator half-way.
+            return
         try:
             await self._stream.send_all(buffer)
         except NETWORK_ERRORS as error:

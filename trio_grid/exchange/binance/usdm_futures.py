@@ -144,6 +144,10 @@ class UsdmFutures:
         """Read the exchange's clock and slew towards it; raises ExchangeUnreachable."""
         await self._rest.synchronize_clock(again=True)
 
+    async def wait_order_entry(self) -> None:
+        """Return when the WebSocket API stands, so that orders take it; without a key, at once."""
+        await self._entry.wait_connected()
+
     # Execution: orders -----------------------------------------------------------------------------------------------
 
     async def place(self, instrument: Instrument, orders: Sequence[PlaceOrder]) -> tuple[PlacementResult, ...]:
@@ -290,7 +294,7 @@ async def open_usdm_futures(
     ):
         websocket = None
         if signer is not None:
-            websocket = WebSocketApi(connect, endpoints.ws_api_url, signer, clock, limits, recv_window_ms)
+            websocket = WebSocketApi(connect, endpoints.ws_api_url, signer, clock, limits, recv_window_ms, ignored)
             nursery.start_soon(websocket.run)
         entry = OrderEntry(websocket, rest, clock, limits, recv_window_ms, ignored)
         yield UsdmFutures(endpoints, connect, rest, entry, clock, limits, ignored)

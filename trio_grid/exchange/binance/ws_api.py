@@ -8,7 +8,6 @@ decided here.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 
 import attrs
@@ -19,7 +18,7 @@ from trio_grid.exchange.binance.clock import ServerClock
 from trio_grid.exchange.binance.connector import Connector
 from trio_grid.exchange.binance.streams import Link, NothingSent, open_link
 from trio_grid.exchange.protocol import wire
-from trio_grid.exchange.protocol.messages import decode
+from trio_grid.exchange.protocol.messages import Ignored, decode
 from trio_grid.exchange.protocol.rate_limits import REQUEST_WEIGHT, RateLimits
 from trio_grid.exchange.protocol.requests import WS_HANDSHAKE_WEIGHT, websocket_request
 from trio_grid.exchange.protocol.signing import ParamValue, Signer, signed_websocket_params
@@ -84,6 +83,7 @@ class WebSocketApi:
         clock: ServerClock,
         limits: RateLimits,
         recv_window_ms: int,
+        ignored: Ignored,
     ) -> None:
         self._connect = connect
         self._url = url
@@ -95,7 +95,7 @@ class WebSocketApi:
         self._batches: dict[int, _Batch] = {}
         self._ids = itertools.count(1)
         self._connected = trio.Event()
-        self.ignored: Counter[str] = Counter()
+        self._ignored = ignored
         self.last_error: ExchangeError | None = None
 
     def __repr__(self) -> str:
@@ -146,12 +146,12 @@ class WebSocketApi:
             answer = decode(frame, wire.Answer, what="answer of the WebSocket API")
         except MalformedAnswer:
             # Its request stays open and ends by its deadline: unknown, which is what an unreadable answer means.
-            self.ignored["malformed answer"] += 1
+            self._ignored["malformed answer"] += 1
             return
         self._limits.observe(answer.rate_limits, self._clock.now_ms())
         batch = self._batches.pop(answer.id, None) if isinstance(answer.id, int) else None
         if batch is None or not isinstance(answer.id, int):
-            self.ignored["answer to no open request"] += 1
+            self._ignored["answer to no open request"] += 1
         else:
             batch.answer(answer, answer.id)
 
