@@ -1,0 +1,160 @@
+import json
+
+import pytest
+import trio
+import trio.testing
+import trio_websocket
+
+from tests.exchange.paper_server.raw_client import SYMBOL, raw_rest, raw_socket
+from trio_grid.testing.memory_network import Direction, MemoryNetwork
+from trio_grid.testing.paper import PaperHandle, open_paper_exchange
+from trio_grid.testing.seeded import seeded_run
+
+BOOK = "/ws/btcusdt@bookTicker"
+
+
+@pytest.mark.parametrize("path", ["/ws", "/ws-fapi/v1"])
+async def test_server_pings_every_three_minutes_with_a_payload(
+    autojump_clock: object, paper_exchange: PaperHandle, path: str
+) -> None:
+    began = trio.current_time()
+    async with raw_socket(paper_exchange, path) as socket:
+        # The reader's table of handlers is made when it starts, so the recorder is put under it.
+        seen: list[float] = []
+        send = socket.connection._send
+
+        async def record(event: object) -> None:
+            if type(event).__name__ == "Pong":
+                seen.append(trio.current_time() - began)
+                assert event.payload  # type: ignore[attr-defined]
+            await send(event)  # type: ignore[arg-type]
+
+        socket.connection._send = record  # type: ignore[method-assign, assignment]
+        await trio.sleep(3600)
+        assert socket.connection.closed is None
+    assert [round(at) for at in seen] == [180 * n for n in range(1, 21)] or len(seen) == 19
+
+
+async def test_no_pong_for_ten_minutes_ends_the_connection(autojump_clock: object, paper_exchange: PaperHandle) -> None:
+    assert paper_exchange.network is not None
+    async with raw_socket(paper_exchange, "/ws", owner="mute") as socket:
+        [link] = paper_exchange.network.links("mute")
+        began = trio.current_time()
+        link.stall(Direction.TO_SERVER)
+        with pytest.raises(trio_websocket.ConnectionClosed):
+            await socket.connection.get_message()
+        assert trio.current_time() - began == pytest.approx(180 + 600, abs=1)
+
+
+async def test_a_connection_lives_a_day(autojump_clock: object) -> None:
+    # A market that says nothing by itself would do; the WebSocket API is silent until asked.
+    async with open_paper_exchange() as handle, raw_socket(handle, "/ws-fapi/v1") as socket:
+        handle.server.clock  # noqa: B018 - the server runs by the same clock
+        began = trio.current_time()
+        with pytest.raises(trio_websocket.ConnectionClosed) as closed:
+            await socket.connection.get_message()
+        assert closed.value.reason is not None
+        assert closed.value.reason.code == 1001
+        assert trio.current_time() - began == pytest.approx(24 * 3600, abs=1)
+
+
+async def test_a_slow_reader_is_cut_and_the_others_are_served(autojump_clock: object) -> None:
+    network = MemoryNetwork()
+    async with (
+        open_paper_exchange(network=network) as handle,
+        raw_socket(handle, BOOK, owner="slow") as slow,
+        raw_socket(handle, BOOK, owner="good") as good,
+    ):
+        [link] = network.links("slow")
+        link.stall(Direction.TO_CLIENT)
+        received = 0
+        with trio.fail_after(4 * 3600):
+            while not link.pipes[Direction.TO_SERVER]._reader_closed:
+                await good.event("bookTicker")
+                received += 1
+        assert received > 1000
+        with trio.fail_after(5):
+            await good.event("bookTicker")
+        link.resume(Direction.TO_CLIENT)
+        with pytest.raises(trio_websocket.ConnectionClosed):
+            while True:
+                await slow.receive()
+
+
+async def test_a_client_that_stops_reading_does_not_hold_the_shutdown() -> None:
+    async with open_paper_exchange(sockets=True) as handle:
+        port = int(handle.urls.rest_url.rsplit(":", 1)[1])
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with stream:
+            request = b"GET /fapi/v1/exchangeInfo HTTP/1.1\r\nhost: x\r\n\r\n"
+            with trio.move_on_after(2):
+                while True:
+                    await stream.send_all(request * 100)
+            began = trio.current_time()
+            handle.stop()
+            with trio.CancelScope(shield=True), trio.fail_after(2):
+                # The server closes its end although its answers were never read.
+                try:
+                    while await stream.receive_some(1 << 20):
+                        pass
+                except trio.BrokenResourceError:
+                    pass
+            assert trio.current_time() - began < 2
+
+
+async def test_everything_works_over_real_sockets(paper_exchange_on_sockets: PaperHandle) -> None:
+    handle = paper_exchange_on_sockets
+    with trio.fail_after(10):
+        async with raw_rest(handle) as rest, raw_socket(handle, "/stream?streams=btcusdt@bookTicker") as market:
+            key = await rest.listen_key()
+            async with raw_socket(handle, f"/private/ws?listenKey={key}") as user:
+                placed = await rest.place_resting()
+                event = await user.event("ORDER_TRADE_UPDATE")
+                assert event["o"]["i"] == placed["orderId"]
+            assert (await market.event("bookTicker"))["s"] == SYMBOL
+            async with raw_socket(handle, "/ws-fapi/v1") as api:
+                assert (await api.request({"id": 1, "method": "ping"}))["status"] == 200
+
+
+async def test_close_websockets_says_goodbye(autojump_clock: object, paper_exchange: PaperHandle) -> None:
+    async with raw_socket(paper_exchange, "/ws") as one, raw_socket(paper_exchange, "/ws-fapi/v1") as other:
+        await paper_exchange.server.close_websockets()
+        for socket in (one, other):
+            with pytest.raises(trio_websocket.ConnectionClosed) as closed:
+                await socket.connection.get_message()
+            assert closed.value.reason is not None
+            assert closed.value.reason.code == 1001
+
+
+async def test_a_cut_link_takes_its_subscriptions_with_it(autojump_clock: object) -> None:
+    network = MemoryNetwork()
+    async with open_paper_exchange(network=network) as handle:
+        async with raw_socket(handle, BOOK, owner="bot") as socket:
+            await socket.event("bookTicker")
+            assert network.cut("bot") == 1
+            with pytest.raises(trio_websocket.ConnectionClosed):
+                while True:
+                    await socket.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        assert repr(handle.server.hub) == "<StreamHub 0 streams>"
+
+
+def test_same_seed_same_bytes() -> None:
+    async def session() -> list[str]:
+        seen: list[str] = []
+        async with open_paper_exchange(seed=7) as handle, raw_rest(handle) as rest:
+            key = await rest.listen_key()
+            path = f"/stream?streams=btcusdt@bookTicker/btcusdt@kline_1m/{key}"
+            async with raw_socket(handle, path) as socket:
+                await rest.place_resting()
+                await rest.buy_at_market()
+                wrong = await rest.http.patch("/fapi/v1/order")
+                seen.append(str(sorted(wrong.headers.items())))
+                with trio.move_on_after(120):
+                    while True:
+                        seen.append(json.dumps(await socket.receive()))
+        return seen
+
+    first, second = seeded_run(11, session), seeded_run(11, session)
+    assert first == second
+    assert len(first) > 100

@@ -1,0 +1,213 @@
+"""`trio-grid exchange`: the paper exchange alone, as its own process.
+
+Owns the command's options and the composition of market, accounts, clock and server. It must never trade.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import trio
+
+from trio_grid.domain.instrument import MoneyUnits, NotRepresentable, money_units
+from trio_grid.errors import ConfigError, TrioGridError
+from trio_grid.exchange.paper.authentication import ApiKey
+from trio_grid.exchange.paper.build import build_exchange
+from trio_grid.exchange.paper.exchange import AccountSpec
+from trio_grid.exchange.paper.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
+from trio_grid.exchange.paper.server_clock import ServerClock
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_BALANCE = money_units(Decimal(10_000))
+GOODBYE_S = 1.0
+"""How long clients may take to answer the close frames before their connections are dropped."""
+
+
+@attrs.frozen
+class ExchangeOptions:
+    """What the command was asked for; `port` 0 takes any free one."""
+
+    market_files: tuple[Path, ...] = ()
+    symbol: str = "BTCUSDT"
+    speed: float = 1.0
+    port: int = 0
+    seed: int = 1
+    accounts: tuple[tuple[ApiKey, MoneyUnits], ...] = ()
+    strict_routing: bool = False
+
+
+def add_exchange_parser(subparsers: Any) -> None:
+    """Add the command to the program's parser; its handler is `exchange_command`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "exchange",
+        help="serve the paper exchange alone",
+        description="Serves the paper exchange on the loopback address; prints one JSON line with its URLs when ready.",
+    )
+    parser.add_argument(
+        "--market",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="replay recorded klines or trades (CSV, zip, gz; repeat for several files) instead of a synthetic market",
+    )
+    parser.add_argument("--symbol", default="BTCUSDT", help="the symbol that is traded (default: %(default)s)")
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N", help="exchange seconds per second (default: 1)"
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="P", help="port to listen on (default: any free one)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the synthetic market (default: 1)")
+    parser.add_argument(
+        "--account",
+        action="append",
+        type=parse_account,
+        default=[],
+        metavar="KEY:SECRET[:BALANCE]",
+        help="an account with an HMAC key (default: testkey:testsecret with 10000 USDT); may be given several times",
+    )
+    parser.add_argument(
+        "--account-ed25519",
+        action="append",
+        type=parse_ed25519_account,
+        default=[],
+        metavar="KEY:PUBLIC_PEM[:BALANCE]",
+        help="an account with an Ed25519 key; PUBLIC_PEM is a file or the text itself",
+    )
+    parser.add_argument(
+        "--strict-routing",
+        action="store_true",
+        help="imitate mainnet: un-routed stream paths deliver only what belongs to /public",
+    )
+    parser.set_defaults(handler=exchange_command)
+
+
+def exchange_command(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code: 0 after SIGINT or SIGTERM, 2 when it cannot start."""
+    options = ExchangeOptions(
+        market_files=tuple(arguments.market),
+        symbol=arguments.symbol,
+        speed=arguments.speed,
+        port=arguments.port,
+        seed=arguments.seed,
+        accounts=(*arguments.account, *arguments.account_ed25519),
+        strict_routing=arguments.strict_routing,
+    )
+    failures: list[BaseException] = []
+    try:
+        trio.run(run_exchange, options)
+    except* (TrioGridError, OSError) as failed:
+        failures.append(_first(failed))
+    for error in failures:
+        sys.stderr.write(f"trio-grid exchange: {error}\n")
+        return error.exit_code if isinstance(error, TrioGridError) else ConfigError.exit_code
+    return 0
+
+
+async def run_exchange(options: ExchangeOptions) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: a market file or a key cannot be used.
+        OSError: the port is taken, or a file cannot be read.
+    """
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        server = make_server(options)
+        listeners = await trio.open_tcp_listeners(options.port, host=LOOPBACK)
+        async with trio.open_nursery() as nursery:
+            urls = await nursery.start(server.run, listeners)
+            sys.stdout.buffer.write(msgspec.json.encode(attrs.asdict(urls)) + b"\n")
+            sys.stdout.buffer.flush()
+            async for _ in signals:
+                break
+            with trio.move_on_after(GOODBYE_S):
+                await server.close_websockets()
+            nursery.cancel_scope.cancel(reason="stop requested")
+
+
+def make_server(options: ExchangeOptions) -> PaperServer:
+    """Compose market, accounts, clock and server; call it inside `trio.run`."""
+    accounts = options.accounts or ((_default_key(), DEFAULT_BALANCE),)
+    wall_ms = int(time.time() * 1000)
+    exchange = build_exchange(
+        start_ms=wall_ms,
+        seed=options.seed,
+        symbol=options.symbol,
+        market_files=options.market_files,
+        accounts=tuple(AccountSpec(name=key.account, balance_units=balance) for key, balance in accounts),
+    )
+    start_ms = max(wall_ms, exchange.start_ms) if exchange.follows_wall_clock else exchange.start_ms
+    return PaperServer(
+        exchange,
+        clock=ServerClock(start_ms, options.speed),
+        keys=[key for key, _ in accounts],
+        strict_routing=options.strict_routing,
+        seed=options.seed,
+    )
+
+
+def parse_account(text: str) -> tuple[ApiKey, MoneyUnits]:
+    """Return (API key, balance) of KEY:SECRET[:BALANCE].
+
+    Raises:
+        argparse.ArgumentTypeError: the text has another form.
+    """
+    key, secret, balance = _three_parts(text, "KEY:SECRET[:BALANCE]")
+    return ApiKey(key=key, account=key, secret=secret), balance
+
+
+def parse_ed25519_account(text: str) -> tuple[ApiKey, MoneyUnits]:
+    """Return (API key, balance) of KEY:PUBLIC_PEM[:BALANCE]; the PEM is a file's path or the text itself.
+
+    Raises:
+        argparse.ArgumentTypeError: the text has another form, or the key cannot be read.
+    """
+    key, pem, balance = _three_parts(text, "KEY:PUBLIC_PEM[:BALANCE]")
+    try:
+        api_key = ApiKey(key=key, account=key, public_key_pem=pem if "-----BEGIN" in pem else Path(pem).read_text())
+        api_key.verifier()
+    except (OSError, ConfigError, UnicodeError) as error:
+        raise argparse.ArgumentTypeError(f"the public key of {key} cannot be used: {error}") from None
+    return api_key, balance
+
+
+def _three_parts(text: str, form: str) -> tuple[str, str, MoneyUnits]:
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise argparse.ArgumentTypeError(f"must have the form {form}")
+    if len(parts) == 2:
+        return parts[0], parts[1], DEFAULT_BALANCE
+    try:
+        balance = money_units(Decimal(parts[2]))
+    except (InvalidOperation, NotRepresentable):
+        raise argparse.ArgumentTypeError(f"the balance {parts[2]!r} is no amount with at most 8 decimals") from None
+    if balance <= 0:
+        raise argparse.ArgumentTypeError(f"the balance {parts[2]!r} must be positive")
+    return parts[0], parts[1], balance
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return speed
+
+
+def _default_key() -> ApiKey:
+    return ApiKey(key=DEFAULT_KEY, account=DEFAULT_KEY, secret=DEFAULT_SECRET)
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        members: Sequence[BaseException] = error.exceptions
+        error = members[0]
+    return error

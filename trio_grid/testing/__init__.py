@@ -1,0 +1,1 @@
+"""The public test kit: paper exchange fixtures, memory networks, seeded runs."""

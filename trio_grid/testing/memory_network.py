@@ -1,0 +1,328 @@
+"""A network in memory: listeners, links that can be cut, stalled or made lossy, and the connector that clients use.
+
+Owns the bytes between a client and the paper server in tests that run under MockClock. Each link is two byte pipes with
+a finite window, so a peer that stops reading holds its sender up as TCP does. It must never touch a socket, a thread or
+the wall clock, and never lose a byte unless it was told to.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import trio
+
+Connector = Callable[[str, int, bool], Awaitable[trio.abc.HalfCloseableStream]]
+"""Opens the stream to (host, port, tls): the one seam between a client and its network."""
+
+WINDOW_BYTES = 256 * 1024
+"""What a pipe holds before its sender has to wait; the order of a loopback socket's two buffers."""
+
+FIRST_PORT = 40_000
+CLIENT_HOST = "127.0.0.1"
+
+
+class Direction(enum.StrEnum):
+    """One of the two directions of a link."""
+
+    TO_SERVER = "to_server"
+    TO_CLIENT = "to_client"
+
+
+class Pipe:
+    """One direction of a link: bytes in order, a window, and the ways in which it can misbehave."""
+
+    def __init__(self, window_bytes: int = WINDOW_BYTES) -> None:
+        self._buffer = bytearray()
+        self._window_bytes = window_bytes
+        self._changed = trio.lowlevel.ParkingLot()
+        self._sending = False
+        self._receiving = False
+        self._broken = False
+        self._ended = False
+        self._reader_closed = False
+        self._writer_closed = False
+        self.stalled = False
+        self.drop_bytes = 0
+        self.carried_bytes = 0
+
+    def __repr__(self) -> str:
+        flags = [name for name in ("stalled", "_broken", "_ended") if getattr(self, name)]
+        return f"<Pipe buffered={len(self._buffer)} carried={self.carried_bytes} {' '.join(flags)}>"
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Put bytes in, waiting while the window is full.
+
+        Raises:
+            trio.BrokenResourceError: the link was cut or the reader has closed.
+            trio.ClosedResourceError: this end was closed.
+            trio.BusyResourceError: another task is sending.
+        """
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this stream")
+        self._sending = True
+        try:
+            await trio.lowlevel.checkpoint()
+            self._check_writable()
+            view = memoryview(data)
+            while len(view):
+                room = self._window_bytes - len(self._buffer)
+                if room <= 0:
+                    await self._changed.park()
+                    self._check_writable()
+                    continue
+                self._accept(bytes(view[:room]))
+                view = view[room:]
+        finally:
+            self._sending = False
+
+    async def wait_writable(self) -> None:
+        """Return when the window may have room."""
+        await trio.lowlevel.checkpoint()
+        self._check_writable()
+        while len(self._buffer) >= self._window_bytes:
+            await self._changed.park()
+            self._check_writable()
+
+    async def receive(self, max_bytes: int | None) -> bytes:
+        """Take bytes out; b"" after the writer's end of file."""
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError("max_bytes must be at least 1")
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving on this stream")
+        self._receiving = True
+        try:
+            await trio.lowlevel.checkpoint()
+            while True:
+                if self._reader_closed:
+                    raise trio.ClosedResourceError("this stream was closed")
+                if self._broken:
+                    raise trio.BrokenResourceError("the link was cut")
+                if not self.stalled and (self._buffer or self._ended):
+                    data = bytes(self._buffer if max_bytes is None else self._buffer[:max_bytes])
+                    del self._buffer[: len(data)]
+                    self._changed.unpark_all()
+                    return data
+                await self._changed.park()
+        finally:
+            self._receiving = False
+
+    def end(self) -> None:
+        """The writer sends its end of file."""
+        self._ended = True
+        self._changed.unpark_all()
+
+    def close_writer(self) -> None:
+        """The writing end is closed: end of file for the reader."""
+        self._writer_closed = True
+        self.end()
+
+    def close_reader(self) -> None:
+        """The reading end is closed: the writer's next byte breaks."""
+        self._reader_closed = True
+        self._changed.unpark_all()
+
+    def cut(self) -> None:
+        """Both ends break at once, as by a reset; bytes under way are lost."""
+        self._broken = True
+        self._buffer.clear()
+        self._changed.unpark_all()
+
+    def set_stalled(self, stalled: bool) -> None:
+        """While stalled, bytes are accepted up to the window and not delivered."""
+        self.stalled = stalled
+        self._changed.unpark_all()
+
+    @property
+    def reader_has_news(self) -> bool:
+        """True when a receive would return at once (bytes, end of file or a break)."""
+        return self._broken or (not self.stalled and bool(self._buffer or self._ended))
+
+    def _check_writable(self) -> None:
+        if self._writer_closed or self._ended:
+            raise trio.ClosedResourceError("this stream was closed for sending")
+        if self._broken or self._reader_closed:
+            raise trio.BrokenResourceError("the peer is gone")
+
+    def _accept(self, data: bytes) -> None:
+        dropped = min(self.drop_bytes, len(data))
+        self.drop_bytes -= dropped
+        self._buffer += data[dropped:]
+        self.carried_bytes += len(data) - dropped
+        self._changed.unpark_all()
+
+
+class SocketFacade:
+    """What Hypercorn's TCPServer asks of a plain stream's socket, and nothing else."""
+
+    family = socket.AF_INET
+
+    def __init__(self, local: tuple[str, int], remote: tuple[str, int]) -> None:
+        self._local, self._remote = local, remote
+
+    def getsockname(self) -> tuple[str, int]:
+        """Return this end's address."""
+        return self._local
+
+    def getpeername(self) -> tuple[str, int]:
+        """Return the other end's address."""
+        return self._remote
+
+
+class MemoryStream(trio.abc.HalfCloseableStream):
+    """One end of a link."""
+
+    def __init__(self, incoming: Pipe, outgoing: Pipe, addresses: SocketFacade) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+        self.socket = addresses
+
+    def is_readable(self) -> bool:
+        """Return True when the peer has closed or bytes wait: an idle connection of a pool is then no longer usable."""
+        return self._incoming.reader_has_news
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes; waits while the peer's window is full."""
+        await self._outgoing.send(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until there is room for bytes."""
+        await self._outgoing.wait_writable()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Receive what has arrived."""
+        return await self._incoming.receive(max_bytes)
+
+    async def send_eof(self) -> None:
+        """End this end's direction; the other goes on."""
+        await trio.lowlevel.checkpoint()
+        self._outgoing.end()
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        self._outgoing.close_writer()
+        self._incoming.close_reader()
+        await trio.lowlevel.checkpoint()
+
+
+class Link:
+    """One connection, with the handles that a test needs on it."""
+
+    def __init__(self, owner: str, server: tuple[str, int], client: tuple[str, int], window_bytes: int) -> None:
+        self.owner = owner
+        self.pipes = {direction: Pipe(window_bytes) for direction in Direction}
+        to_server, to_client = self.pipes[Direction.TO_SERVER], self.pipes[Direction.TO_CLIENT]
+        self.client_end = MemoryStream(to_client, to_server, SocketFacade(client, server))
+        self.server_end = MemoryStream(to_server, to_client, SocketFacade(server, client))
+
+    def __repr__(self) -> str:
+        return f"<Link {self.owner} {self.pipes}>"
+
+    def cut(self) -> None:
+        """Break the connection as a reset does: both ends fail at once, bytes under way are lost."""
+        for pipe in self.pipes.values():
+            pipe.cut()
+
+    def stall(self, direction: Direction) -> None:
+        """Deliver nothing more in a direction, until `resume`; the connection looks alive."""
+        self.pipes[direction].set_stalled(True)
+
+    def resume(self, direction: Direction) -> None:
+        """Deliver again, what has piled up first."""
+        self.pipes[direction].set_stalled(False)
+
+    def drop(self, direction: Direction, count: int) -> None:
+        """Lose the next `count` bytes of a direction."""
+        self.pipes[direction].drop_bytes += count
+
+    def close_server_end(self) -> None:
+        """End the connection from the server's side, as an orderly close does."""
+        self.pipes[Direction.TO_CLIENT].close_writer()
+        self.pipes[Direction.TO_SERVER].close_reader()
+
+
+class MemoryListener(trio.abc.Listener[MemoryStream]):
+    """Accepts links; serves wherever a `trio.abc.Listener` does."""
+
+    def __init__(self, port: int = FIRST_PORT, window_bytes: int = WINDOW_BYTES) -> None:
+        self.address = (CLIENT_HOST, port)
+        self.socket = SocketFacade(self.address, ("0.0.0.0", 0))  # noqa: S104 - an address of nothing, never bound
+        self._window_bytes = window_bytes
+        self._offer, self._accepted = trio.open_memory_channel[MemoryStream](0)
+        self._links: collections.deque[Link] = collections.deque(maxlen=4096)
+        self._next_client_port = port + 1
+
+    async def connect(self, owner: str = "") -> MemoryStream:
+        """Open a link and return the client's end.
+
+        Raises:
+            ConnectionRefusedError: the listener is closed.
+        """
+        client = (CLIENT_HOST, self._next_client_port)
+        self._next_client_port += 1
+        link = Link(owner, self.address, client, self._window_bytes)
+        try:
+            await self._offer.send(link.server_end)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ConnectionRefusedError(f"nothing listens at {self.address}") from None
+        self._links.append(link)
+        return link.client_end
+
+    def links(self, owner: str | None = None) -> Iterator[Link]:
+        """Yield the links, oldest first, of one owner or of all; closed ones too (the newest 4,096)."""
+        return iter([link for link in self._links if owner is None or link.owner == owner])
+
+    async def accept(self) -> MemoryStream:
+        """Wait for a client."""
+        try:
+            return await self._accepted.receive()
+        except (trio.ClosedResourceError, trio.EndOfChannel):
+            raise trio.ClosedResourceError("this listener was closed") from None
+
+    async def aclose(self) -> None:
+        """Accept no more; links that exist go on."""
+        self._accepted.close()
+        await trio.lowlevel.checkpoint()
+
+
+class MemoryNetwork:
+    """Listeners by address, and connectors by owner, so that a test can cut off one client and no other."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[tuple[str, int], MemoryListener] = {}
+        self._refused: dict[str, bool] = {}
+
+    def listen(self, *, window_bytes: int = WINDOW_BYTES) -> MemoryListener:
+        """Open a listener on the next free port; a port is never given twice."""
+        listener = MemoryListener(FIRST_PORT + 10_000 * len(self._listeners), window_bytes)
+        self._listeners[listener.address] = listener
+        return listener
+
+    def connector(self, owner: str = "") -> Connector:
+        """Return the connect function of one client."""
+
+        async def connect(host: str, port: int, tls: bool) -> trio.abc.HalfCloseableStream:
+            listener = self._listeners.get((CLIENT_HOST if host == "localhost" else host, port))
+            if tls or listener is None or self._refused.get(owner, False):
+                await trio.lowlevel.checkpoint()
+                raise ConnectionRefusedError(f"nothing listens at {host}:{port} (tls={tls}) for {owner!r}")
+            return await listener.connect(owner)
+
+        return connect
+
+    def refuse(self, owner: str, refused: bool = True) -> None:
+        """Let new connections of a client fail (or succeed again)."""
+        self._refused[owner] = refused
+
+    def links(self, owner: str | None = None) -> Iterator[Link]:
+        """Yield the links of one owner, or of all."""
+        for listener in self._listeners.values():
+            yield from listener.links(owner)
+
+    def cut(self, owner: str) -> int:
+        """Cut every link of a client and return how many there were."""
+        links = list(self.links(owner))
+        for link in links:
+            link.cut()
+        return len(links)
