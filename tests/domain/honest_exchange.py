@@ -79,7 +79,8 @@ class HonestExchange:
         assert 1 <= lots <= left
         side = order.action.side
         if order.action.reduce_only:
-            assert self.position_lots * side.sign < 0 and lots <= abs(self.position_lots), "not reducing"
+            assert self.position_lots * side.sign < 0, "a reduce-only order would not reduce"
+            assert lots <= abs(self.position_lots), "a reduce-only order would cross zero"
         order.executed_lots += lots
         done = order.executed_lots == order.action.quantity_lots
         order.status = RecordStatus.FILLED if done else RecordStatus.PARTIALLY_FILLED

@@ -17,6 +17,7 @@ from trio_grid.domain.events import (
     OrderOutcomeLost,
     OrderRecord,
     OrderRefused,
+    RecordStatus,
     RejectReason,
     Trade,
 )
@@ -42,6 +43,8 @@ FORGOTTEN_AFTER_MS = 3 * 24 * 3_600_000
 FIRST_RETRY_MS = 250
 LONGEST_RETRY_MS = 60_000
 LARGEST_REPRICE_TICKS = 20
+REDUCE_ONLY_EXPIRY = 4
+"""The exchange's expiry reason of a reduce-only order that would no longer reduce the position."""
 
 replace = msgspec.structs.replace
 
@@ -75,10 +78,10 @@ def book_record(grid: Grid, record: OrderRecord, now_ms: int) -> None:
     if slot is None:
         _note_stray(grid, record)
         return
-    _meet_record(grid, slot, record)
+    _meet_record(grid, slot, record, now_ms)
 
 
-def _meet_record(grid: Grid, slot: InventorySlot, record: OrderRecord) -> None:
+def _meet_record(grid: Grid, slot: InventorySlot, record: OrderRecord, now_ms: int) -> None:
     order = _order_of(slot)
     if record.quantity_lots != order.quantity_lots or record.side is not order.side:
         there, here = f"{record.side} {record.quantity_lots}", f"{order.side} {order.quantity_lots}"
@@ -94,11 +97,23 @@ def _meet_record(grid: Grid, slot: InventorySlot, record: OrderRecord) -> None:
         acknowledged=True,
         absent_at_ms=None,
     )
-    grid.put(replace(slot, order=known, retries=0, retry_at_ms=0, reprice_ticks=0))
-    if record.expiry_reason == 4:
+    slot = replace(slot, order=known)
+    if executed or record.status is RecordStatus.CANCELED:
+        # It has traded, or rested until somebody cancelled it: what was refused before counts no more.
+        slot = replace(slot, retries=0, retry_at_ms=0, reprice_ticks=0)
+    grid.put(slot)
+    if record.expiry_reason == REDUCE_ONLY_EXPIRY:
         # Knocked out as reduce-only: the position is not what the books say until it was read again (F15).
         grid.update(position_question=True)
     settle(grid, slot.rung)
+    if signal is Signal.TERMINAL and not executed and record.status is not RecordStatus.CANCELED:
+        back_off(grid, slot.rung, now_ms, _reprice_after(grid, known, record), slot)
+
+
+def _reprice_after(grid: Grid, order: SlotOrder, record: OrderRecord) -> int:
+    """Return by how many ticks to move off after an end without any execution: a post-only order would have taken."""
+    post_only = order.role is Role.OPEN or grid.settings.closings_post_only
+    return 1 if post_only and order.price_ticks is not None and record.expiry_reason != REDUCE_ONLY_EXPIRY else 0
 
 
 def _note_stray(grid: Grid, record: OrderRecord) -> None:
@@ -150,7 +165,7 @@ def adopt(grid: Grid, record: OrderRecord, now_ms: int) -> bool:
     grid.put(replace(slot, order=order))
     grid.count(adopted=1)
     grid.notices.append(f"adopted order {record.client_order_id} into slot {parts.rung}")
-    _meet_record(grid, grid.book.get(parts.rung) or slot, record)
+    _meet_record(grid, grid.book.get(parts.rung) or slot, record, now_ms)
     return True
 
 
@@ -205,7 +220,8 @@ def _book_into_slot(grid: Grid, parts: OrderIdParts, role: Role, trade: Trade) -
         halt(grid, f"trade {trade.trade_id} of {trade.client_order_id} is {use}, slot {slot.rung} is {slot.use}")
         _keep_as_foreign(grid, trade, trade.quantity_lots)
         return
-    slot = _count_on_order(grid, slot, trade)
+    # What was refused before counts no more: it trades.
+    slot = replace(_count_on_order(grid, slot, trade), retries=0, retry_at_ms=0, reprice_ticks=0)
     value = trade.price_ticks * trade.quantity_lots
     if role is Role.OPEN:
         slot = replace(

@@ -39,6 +39,18 @@ class Window(msgspec.Struct, frozen=True, gc=False):
             return None
         return Use.LONG if rung < self.centre else Use.SHORT
 
+    def keeps(self, rung: int, stride: int, use: Use) -> bool:
+        """Return whether an opening that rests may stay.
+
+        On the centre's side it may lie one cell further in than new ones do: the centre follows the price, and reaches
+        the opening's rung before the price does. To cancel it then would mean that nothing is ever filled.
+        """
+        if stride != self.stride or rung % stride:
+            return False
+        if use is Use.LONG:
+            return self.low <= rung <= self.centre
+        return self.centre - stride <= rung < self.high
+
 
 def window_at(centre: int, stride: int, settings: GridSettings, lattice: Lattice) -> Window:
     """Return the window around a centre that is a multiple of stride, clipped to the lattice's range."""
@@ -107,7 +119,7 @@ class Candidates:
 
     def _eligible(self, rung: int, stride: int, use: Use) -> bool:
         slot = self._book.get(rung)
-        if slot is not None and not slot.occupied:
+        if slot is not None and slot.retries:
             # A refusal is remembered here: the slot waits in the book's cooling index instead.
             return False
         if not self._opens(rung, stride, use):

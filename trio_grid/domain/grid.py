@@ -171,6 +171,9 @@ class Grid:
 
     def put(self, slot: InventorySlot) -> None:
         """Replace a slot; its version becomes the record that is being written (R8)."""
+        old = self.book.get(slot.rung)
+        if old is not None and msgspec.structs.replace(slot, version=old.version) == old:
+            return
         slot = msgspec.structs.replace(slot, version=self.stamp)
         self.book.put(slot.rung, slot)
         self.candidates.touched(slot)
@@ -226,8 +229,7 @@ class Grid:
         for _, rung in list(self.book.cooling):
             slot = self.book.get(rung)
             if slot is not None and (window.use_of(rung) is not slot.use or slot.stride != window.stride):
-                self.book.put(rung, None)
-                self.candidates.refresh_cell(rung)
+                self.put(msgspec.structs.replace(slot, retries=0, retry_at_ms=0, reprice_ticks=0))
 
     # Questions ------------------------------------------------------------------------------------------------------
 

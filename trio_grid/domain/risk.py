@@ -44,7 +44,8 @@ _CONDITION_DOORS: dict[Condition, Door] = {
     Condition.PRICE_STALE: Door(name="price is stale"),
     Condition.KLINES_STALE: Door(name="klines are stale"),
     Condition.PAUSED: Door(name="paused by the operator"),
-    Condition.STOPPING: Door(name="stopping"),
+    # What becomes of the orders that rest is for the exit policy to say: `keep` keeps them.
+    Condition.STOPPING: Door(name="stopping", cancels_resting=False),
     Condition.FILTERS_CHANGED: Door(name="the exchange changed the symbol's filters"),
 }
 
@@ -58,7 +59,10 @@ def closed_doors(
         doors.append(Door(name="halted by a safety rule", cancels_resting=False, stops_closings=True))
     elif state is TradingState.REDUCING:
         doors.append(Door(name="reducing"))
-    if reading is None or reading.stale:
+    if reading is None:
+        # A session begins without one: the ladder that rests from the last session stays until the market is read.
+        doors.append(Door(name="no regime reading yet", cancels_resting=False))
+    elif reading.stale:
         doors.append(Door(name="regime reading is stale"))
     else:
         doors.extend(_regime_doors(reading, settings))

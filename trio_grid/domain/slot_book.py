@@ -97,7 +97,7 @@ class SlotBook:
         resting_exits[use]   by exit price: live closing orders
         resting_opens[use]   by stride and rung: live opening orders
         half_way[use]        by twice the middle of the cell: live openings that are partly filled
-        cooling              by retry time: slots that only remember a refusal
+        cooling              by retry time: slots without an order, empty or with dust, that remember a refusal
 
     `exit_kind` says how the inventory of a slot can be closed; it depends on the instrument and the mode alone.
     """
@@ -166,6 +166,8 @@ class SlotBook:
     def _exit_keys_of(self, slot: InventorySlot) -> Iterator[tuple[SortedKeys, Key]]:
         kind = self._exit_kind(slot)
         if kind is ExitKind.DUST:
+            if slot.retries:
+                yield self.cooling, (slot.retry_at_ms, slot.rung)
             return
         if slot.retries:
             yield self.delayed_exits, (slot.retry_at_ms, slot.rung)
@@ -188,9 +190,13 @@ class SlotBook:
         return slot if slot.rung + slot.stride > rung else None
 
     def reopens(self, slot: InventorySlot, rung: int, stride: int, use: Use) -> bool:
-        """Return whether an occupied slot may get another opening: it is this cell, and holds nothing but dust."""
+        """Return whether an occupied slot may get another opening: it is this cell, and no order may close it.
+
+        Inventory below the minimum notional gets its closing first if the position covers one: exits come before
+        openings in every plan.
+        """
         same_cell = (slot.rung, slot.stride, slot.use) == (rung, stride, use)
-        return same_cell and slot.order is None and self._exit_kind(slot) is ExitKind.DUST
+        return same_cell and slot.order is None and self._exit_kind(slot) is not ExitKind.PLAIN
 
 
 def _amounts_of(slot: InventorySlot) -> Iterator[tuple[str, int]]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from trio_grid.domain.grid import Grid, Trigger
 from trio_grid.domain.inputs import TradingState
-from trio_grid.domain.instrument import PriceTicks, QuantityLots
+from trio_grid.domain.instrument import QuantityLots
 from trio_grid.domain.intents import (
     ArmTrigger,
     CancelSlot,
@@ -182,13 +184,9 @@ def _misplaced(grid: Grid, use: Use) -> Intent | None:
     window = grid.candidates.window
     if window is None:
         return None
-    cells = window.cells(use)
     for key in (grid.book.resting_opens[use].first(), grid.book.resting_opens[use].last()):
-        if key is None:
-            continue
-        rung = key[1]
-        if (key[0] - rung) // STRIDE_WEIGHT != window.stride or rung not in cells:
-            return CancelSlot(rung, "the window left it")
+        if key is not None and not window.keeps(key[1], (key[0] - key[1]) // STRIDE_WEIGHT, use):
+            return CancelSlot(key[1], "the window left it")
     return None
 
 
@@ -238,7 +236,7 @@ def _nearest_opening(grid: Grid, probe: Probe, use: Use) -> OpenSlot | None:
         return None
     waiting = grid.candidates.waiting[use]
     for _, rung in waiting.outwards(use is Use.LONG):
-        slot = grid.book.get(rung) or grid.new_slot(rung, grid.candidates.window.stride, use)
+        slot = _aimed(grid, grid.book.get(rung) or grid.new_slot(rung, grid.candidates.window.stride, use))
         if _keeps_its_distance(probe, slot):
             # The nearest one decides: if it does not fit the limits, a farther one must not jump the queue.
             return _fitted(grid, slot)
@@ -246,11 +244,21 @@ def _nearest_opening(grid: Grid, probe: Probe, use: Use) -> OpenSlot | None:
         if not probe.due(retry_at_ms):
             break
         cooled = grid.book.get(rung)
-        if cooled is None or cooled.use is not use or not _keeps_its_distance(probe, cooled):
+        if cooled is None or cooled.use is not use or not grid.worth_opening(rung, cooled.stride, use):
             continue
-        if grid.worth_opening(rung, cooled.stride, use) and not grid.book.overlaps(rung, cooled.stride):
+        cooled = _aimed(grid, cooled)
+        occupant = grid.book.occupant(rung, cooled.stride)
+        free = occupant is None or grid.book.reopens(occupant, rung, cooled.stride, use)
+        if free and _keeps_its_distance(probe, cooled):
             return _fitted(grid, cooled)
     return None
+
+
+def _aimed(grid: Grid, slot: InventorySlot) -> InventorySlot:
+    """Return the slot with the price at which it opens next: the lattice's, one tick further off per refusal."""
+    price = grid.open_price_ticks(slot.rung, slot.stride, slot.use) - slot.use.sign * slot.reprice_ticks
+    price = max(grid.instrument.min_price_ticks, min(grid.instrument.max_price_ticks, price))
+    return msgspec.structs.replace(slot, open_price_ticks=price)
 
 
 def _keeps_its_distance(probe: Probe, slot: InventorySlot) -> bool:
@@ -265,7 +273,7 @@ def _keeps_its_distance(probe: Probe, slot: InventorySlot) -> bool:
 def _fitted(grid: Grid, slot: InventorySlot) -> OpenSlot | None:
     """Return the opening if the worst case stays within every limit with it, None otherwise (F4)."""
     settings, use = grid.settings, slot.use
-    price = slot.open_price_ticks - use.sign * slot.reprice_ticks
+    price = slot.open_price_ticks
     lots = grid.level_lots(price)
     exposure = grid.exposure()
     if settings.max_inventory_lots is not None and exposure.worst_lots(use) + lots > settings.max_inventory_lots:
@@ -278,7 +286,7 @@ def _fitted(grid: Grid, slot: InventorySlot) -> OpenSlot | None:
         rung=slot.rung,
         stride=slot.stride,
         use=use,
-        open_price_ticks=PriceTicks(price),
+        open_price_ticks=price,
         exit_price_ticks=slot.exit_price_ticks,
         quantity_lots=QuantityLots(lots),
     )
