@@ -8,7 +8,7 @@ import string
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_grid.domain.client_order_id import (
@@ -40,6 +40,7 @@ ids = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(ids)
 def test_round_trip_within_the_exchanges_grammar(parts: OrderIdParts) -> None:
     text = encode(parts)
@@ -91,6 +92,7 @@ def test_every_exchange_of_two_different_characters_is_detected(parts: OrderIdPa
             assert decode("".join(swapped)) is None
 
 
+@settings(deadline=None)
 @given(ids, st.data())
 def test_a_damaged_digit_of_any_id_is_detected_by_the_check_character(parts: OrderIdParts, data: st.DataObject) -> None:
     text = encode(parts)
@@ -164,6 +166,7 @@ def test_a_field_out_of_bounds_is_named_with_what_is_allowed(field: str, value: 
         msgspec.structs.replace(EXAMPLE, **{field: value})
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=8, max_size=32))
 def test_a_new_bot_id_fits_the_grammar(random_bytes: bytes) -> None:
     parts = msgspec.structs.replace(EXAMPLE, bot=new_bot_id(random_bytes))

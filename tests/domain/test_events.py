@@ -6,7 +6,7 @@ import itertools
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_grid.domain.actions import CancelOrder, PlaceOrder
@@ -181,6 +181,7 @@ def test_a_bad_value_cannot_come_out_of_the_journal_either() -> None:
         msgspec.json.decode(encoded, type=BookTicker)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9), st.integers(0, 10**6))
 def test_the_decision_price_is_the_sum_of_bid_and_ask(bid: int, spread: int) -> None:
     ticker = BookTicker(bid_ticks=PriceTicks(bid), ask_ticks=PriceTicks(bid + spread), time_ms=1)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_grid.domain.instrument import (
@@ -38,6 +38,7 @@ BTC = Instrument(
 steps = st.sampled_from([Decimal(text) for text in ("0.10", "0.01", "0.00001", "1", "0.5", "0.25", "10", "0.00000001")])
 
 
+@settings(deadline=None)
 @given(steps, st.integers(0, 10**12))
 def test_prices_and_quantities_round_trip_in_any_step(step: Decimal, count: int) -> None:
     prices = msgspec.structs.replace(BTC, tick_size=step, lot_size=Decimal(1))
@@ -46,6 +47,7 @@ def test_prices_and_quantities_round_trip_in_any_step(step: Decimal, count: int)
     assert quantities.quantity_lots(quantities.quantity(count)) == count
 
 
+@settings(deadline=None)
 @given(steps, st.integers(0, 10**9), st.integers(1, 999))
 def test_a_decimal_between_two_steps_is_refused(step: Decimal, count: int, thousandths: int) -> None:
     between = step * count + step * thousandths / 1_000
@@ -53,6 +55,7 @@ def test_a_decimal_between_two_steps_is_refused(step: Decimal, count: int, thous
         whole_units(between, step, "price")
 
 
+@settings(deadline=None)
 @given(steps, st.integers(0, 10**9), st.integers(0, 999))
 def test_floors_take_the_step_at_or_below(step: Decimal, count: int, thousandths: int) -> None:
     instrument = msgspec.structs.replace(BTC, tick_size=step, lot_size=Decimal(1))
@@ -88,12 +91,14 @@ def test_the_error_names_what_does_not_fit() -> None:
     assert issubclass(NotRepresentable, ValueError)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**18), 10**18))
 def test_money_round_trips_and_shows_eight_places(units: int) -> None:
     assert money_units(money_decimal(units)) == units
     assert money_decimal(units).as_tuple().exponent == -8
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9), st.integers(1, 10**9))
 def test_notional_is_price_times_quantity_to_the_last_unit(ticks: int, lots: int) -> None:
     assert money_decimal(BTC.notional_units(ticks, lots)) == BTC.price(ticks) * BTC.quantity(lots)

@@ -204,6 +204,7 @@ def test_f24_funding_memory_is_bounded_and_old_records_stay_booked() -> None:
     assert ledger.funding_units("USDT") == ledger.funding_records == 1_000
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30)), max_size=90))
 def test_any_order_and_repetition_of_recent_records_books_each_once(walk: list[tuple[int, int]]) -> None:
     ledger = Ledger()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import talib
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.domain.kline_samples import needs, random_klines, recorded_rows
@@ -60,6 +60,7 @@ def test_rsi_and_atr_equal_talib_on_recorded_klines(name: str) -> None:
     assert_equals_talib(highs, lows, closes, 14)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 1_000), max_size=60), st.integers(1, 20))
 def test_indicators_have_one_value_per_close_and_stay_in_range(closes: list[int], period: int) -> None:
     rsi = wilder_rsi(closes, period)
