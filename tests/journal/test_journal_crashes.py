@@ -19,8 +19,8 @@ from tests.journal.journal_samples import INSTRUMENT, LATTICE, START_MS, damage_
 from trio_grid.errors import JournalError, JournalInUse
 from trio_grid.journal.lease import JournalLease
 from trio_grid.journal.reader import read_journal
-from trio_grid.journal.sqlite_journal import CheckpointMode, open_journal
-from trio_grid.journal.wal import wal_path
+from trio_grid.journal.sqlite_journal import open_journal
+from trio_grid.journal.wal import CheckpointMode, wal_path
 
 ROOT = Path(__file__).parents[2]
 WRITER = Path(__file__).with_name("writing_process.py")

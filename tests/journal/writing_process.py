@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 
 from tests.journal.journal_samples import INSTRUMENT, LATTICE, START_MS, records
-from trio_grid.journal.sqlite_journal import CheckpointMode, Journal, open_journal
+from trio_grid.journal.sqlite_journal import Journal, open_journal
+from trio_grid.journal.wal import CheckpointMode
 
 
 def checkpoint_for_ever(journal: Journal) -> None:

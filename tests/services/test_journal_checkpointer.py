@@ -14,8 +14,8 @@ import trio.testing
 from tests.journal.journal_samples import fill, sequences
 from trio_grid.errors import JournalError
 from trio_grid.journal import sqlite_journal
-from trio_grid.journal.sqlite_journal import CheckpointReport, Journal, open_journal
-from trio_grid.journal.wal import wal_path
+from trio_grid.journal.sqlite_journal import Journal, open_journal
+from trio_grid.journal.wal import CheckpointMode, CheckpointReport, wal_path
 from trio_grid.services.journal_checkpointer import LOOK_EVERY_S, JournalCheckpointer
 
 
@@ -153,7 +153,7 @@ async def test_a_cancellation_waits_for_the_thread_and_leaves_none(journal: Jour
             await ended.wait()
     assert scope.cancelled_caught
     fill(journal, 1)
-    assert journal.checkpoint(sqlite_journal.CheckpointMode.PASSIVE).busy is False
+    assert journal.checkpoint(CheckpointMode.PASSIVE).busy is False
 
 
 async def test_an_ordinary_end_interrupts_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ async def test_a_full_disk_ends_the_checkpointer_with_the_journals_error(journal
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert sequences(tuple(journal.reader.records())) == list(range(1, 301))
-    assert journal.checkpoint(sqlite_journal.CheckpointMode.TRUNCATE).busy is False
+    assert journal.checkpoint(CheckpointMode.TRUNCATE).busy is False
 
 
 def test_the_repr_tells_the_state(journal: Journal) -> None:

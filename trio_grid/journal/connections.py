@@ -19,7 +19,9 @@ OPENING_TIMEOUT_S = 5.0  # a reader that just closes may hold the file for a mom
 
 
 def make_private(path: Path) -> None:
-    """Make the file if it is missing and take away what others may do with it."""
+    """Make the file if it is missing and take away what others may do with it; raises JournalError."""
+    if path.exists() and not path.is_file():
+        raise JournalError(f"the journal {path} is not a file")
     try:
         # O_EXCL: an existing file is never opened here, closing it would drop the locks of a reader in this process.
         with contextlib.suppress(FileExistsError):
@@ -46,6 +48,11 @@ def connect_for_writing(path: Path, *, same_thread: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def set_patience(db: sqlite3.Connection, seconds: float) -> None:
+    """Set how long SQLite waits for a lock. 0 once the bot trades: its busy handler would sleep in the event loop."""
+    db.execute(f"PRAGMA busy_timeout = {round(seconds * 1_000):d}")
 
 
 def sync_folder(file: Path) -> None:

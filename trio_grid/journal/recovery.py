@@ -224,7 +224,8 @@ def _restored(sequence: int, image: bytes, strategy: Strategy | None) -> GridSta
 def _advance(state: GridState, record: JournalRecord) -> None:
     try:
         state.replay(record)
-    except InvariantBroken as error:
+    except (InvariantBroken, ValueError, TypeError, LookupError) as error:
+        # The last three: a row that is sound in itself, but holds a value that these books have no room for.
         raise JournalError(
             f"record {record.sequence} ({type(record.entry).__name__}) contradicts the books: {error}"
         ) from error

@@ -12,7 +12,6 @@ the truth, so only what the exchange cannot tell is synchronous=FULL: the identi
 from __future__ import annotations
 
 import contextlib
-import enum
 import logging
 import os
 import sqlite3
@@ -29,14 +28,20 @@ from trio_grid.domain.inputs import JournalRecord
 from trio_grid.domain.instrument import Instrument
 from trio_grid.domain.settings import LatticeSettings
 from trio_grid.errors import JournalError
-from trio_grid.journal.connections import connect_for_writing, make_private, sync_folder
+from trio_grid.journal.connections import (
+    OPENING_TIMEOUT_S,
+    connect_for_writing,
+    make_private,
+    set_patience,
+    sync_folder,
+)
 from trio_grid.journal.faults import journal_fault, sqlite_faults, sqlite_name
 from trio_grid.journal.identity import JournalIdentity, check_market
 from trio_grid.journal.lease import JournalLease
 from trio_grid.journal.migrations import Migration, load_migrations, migrate
 from trio_grid.journal.reader import JournalReader
 from trio_grid.journal.rows import COLUMNS, checksum, encode_row
-from trio_grid.journal.wal import most_wal_pages, wal_pages, wal_path
+from trio_grid.journal.wal import CheckpointMode, CheckpointReport, most_wal_pages, wal_pages, wal_path
 
 log = logging.getLogger(__name__)
 
@@ -56,22 +61,6 @@ _INSERT_IDENTITY = (
     "INSERT OR REPLACE INTO identity (id, bot_id, venue, symbol, tick_size, lattice, created_ms)"
     " VALUES (1, ?, ?, ?, ?, ?, ?)"
 )
-
-
-class CheckpointMode(enum.StrEnum):
-    """PASSIVE copies without locking anybody out; TRUNCATE holds the writer for its time and empties the log."""
-
-    PASSIVE = "PASSIVE"
-    TRUNCATE = "TRUNCATE"
-
-
-class CheckpointReport(msgspec.Struct, frozen=True):
-    """What a checkpoint did: `busy` when a reader, a writer or an interruption kept it from finishing; pages."""
-
-    mode: CheckpointMode
-    busy: bool
-    wal_pages: int
-    copied_pages: int
 
 
 @contextlib.contextmanager
@@ -124,7 +113,7 @@ class Journal:
             if applied:
                 self._settle_on_disk()
             for connection in (self._db, self._checkpoints):
-                connection.execute("PRAGMA busy_timeout = 0")
+                set_patience(connection, 0)
             undo.pop_all()
 
     def __repr__(self) -> str:
@@ -280,6 +269,21 @@ class Journal:
         if not self._closed:
             self._checkpoints.interrupt()
 
+    def copy_to(self, path: Path) -> None:
+        """Make a copy of what is committed now, for crash drills and safe-keeping; an owner-only file at a new path.
+
+        Copying the file would drop SQLite's locks on it. A copy speaks for the same bot: never run both.
+        """
+        if path.exists():
+            raise JournalError(f"{path} exists already; a copy of the journal never replaces a file")
+        make_private(path)
+        with sqlite_faults(f"the journal {self.path} could not be copied to {path}"):
+            target = sqlite3.connect(path, isolation_level=None)
+            try:
+                self._db.backup(target)
+            finally:
+                target.close()
+
     def close(self) -> None:
         """Checkpoint (TRUNCATE) and close; waits for a checkpoint under way. Never raises: nothing would be lost."""
         with self._checkpoint_turn, self._writer_turn:
@@ -307,8 +311,12 @@ class Journal:
 
     def _settle_on_disk(self) -> None:
         """Move schema or identity out of the log: a damaged log then loses records, never what they are read with."""
-        if self._checkpoint(CheckpointMode.TRUNCATE).busy:
-            raise JournalError(f"the journal {self.path} is being read, just while it has to be made: try again")
+        set_patience(self._checkpoints, OPENING_TIMEOUT_S)  # for readers; nothing trades yet
+        try:
+            if self._checkpoint(CheckpointMode.TRUNCATE).busy:
+                raise JournalError(f"the journal {self.path} is being read just while it has to be made: try again")
+        finally:
+            set_patience(self._checkpoints, 0)
         sync_folder(self.path)
 
     def _write_identity(self, identity: JournalIdentity) -> None:

@@ -1,4 +1,4 @@
-"""How long the write-ahead log is, read from its file without asking SQLite.
+"""The write-ahead log: what a checkpoint did, and how long the log is, read from its file without asking SQLite.
 
 SQLite tells the length only as the answer to a checkpoint, and the file's size only ever grows, since a restarted log
 is written over from its beginning. Reading the -wal file of this process is harmless: SQLite keeps no POSIX lock on
@@ -7,13 +7,32 @@ it (it does on the database and on the -shm file, which must never be opened her
 
 from __future__ import annotations
 
+import enum
 import os
 from pathlib import Path
+
+import msgspec
 
 _HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
 _SALTS = slice(16, 24)
 _SMALLEST_FRAME_BYTES = 512 + _FRAME_HEADER_BYTES
+
+
+class CheckpointMode(enum.StrEnum):
+    """PASSIVE copies without locking anybody out; TRUNCATE holds the writer for its time and empties the log."""
+
+    PASSIVE = "PASSIVE"
+    TRUNCATE = "TRUNCATE"
+
+
+class CheckpointReport(msgspec.Struct, frozen=True):
+    """What a checkpoint did: `busy` when a reader, a writer or an interruption kept it from finishing; pages."""
+
+    mode: CheckpointMode
+    busy: bool
+    wal_pages: int
+    copied_pages: int
 
 
 def wal_path(journal: Path) -> Path:

@@ -12,7 +12,8 @@ import logging
 import trio
 
 from trio_grid.errors import JournalError
-from trio_grid.journal.sqlite_journal import CheckpointReport, Journal
+from trio_grid.journal.sqlite_journal import Journal
+from trio_grid.journal.wal import CheckpointReport
 
 log = logging.getLogger(__name__)
 
