@@ -1,0 +1,137 @@
+"""Owns the sending: takes journaled actions from its channel, sends them, hands the answers to the manager.
+
+It must never send an action twice, and never wait for one answer before it sends the next action. What a cancellation
+cuts off is unknown: the journal holds the intent, and the exit policy or the next start asks the exchange.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import trio
+
+from trio_grid.domain.actions import Action, CancelOrder, PlaceOrder
+from trio_grid.domain.events import (
+    ActionResult,
+    CancelAcknowledged,
+    CancelOutcomeLost,
+    OrderAcknowledged,
+    OrderNotSent,
+    OrderOutcomeLost,
+    OrderRefused,
+)
+from trio_grid.domain.inputs import TradingState, TradingStateChanged
+from trio_grid.errors import Banned
+from trio_grid.services.desk import Desk
+from trio_grid.services.log_line import line
+
+log = logging.getLogger(__name__)
+
+LONGEST_RECV_WINDOW_MS = 60_000
+"""The exchange's own maximum: what an interrupted request may have carried at most."""
+
+
+class OrderExecutor:
+    """The loop of the orders; started last, so that nothing can be sent before everything else is ready."""
+
+    def __init__(self, desk: Desk, actions: trio.MemoryReceiveChannel[Action]) -> None:
+        self._desk = desk
+        self._actions = actions
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled; everything that waits in the channel is sent as one batch."""
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                batch = [await self._actions.receive(), *self.take_waiting()]
+                cancels = [action for action in batch if isinstance(action, CancelOrder)]
+                orders = [action for action in batch if isinstance(action, PlaceOrder)]
+                if cancels:
+                    nursery.start_soon(self.cancel, cancels)
+                if orders:
+                    nursery.start_soon(self.place, orders)
+
+    @property
+    def waiting(self) -> int:
+        """Number of actions that wait in the channel."""
+        return self._actions.statistics().current_buffer_used
+
+    def take_waiting(self) -> list[Action]:
+        """Return every action that waits in the channel; they are the caller's from here on."""
+        waiting: list[Action] = []
+        while True:
+            try:
+                waiting.append(self._actions.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                return waiting
+
+    async def place(self, orders: Sequence[PlaceOrder]) -> None:
+        """Send the orders and apply what became of them.
+
+        Raises:
+            CredentialsRefused: the key is not accepted; the orders of this call are unknown.
+        """
+        sent_at = trio.current_time()
+        try:
+            results: Sequence[ActionResult] = await self._desk.execution.place(self._desk.instrument, orders)
+        except Banned as error:
+            # The ban came as an answer to one of them; the others may have been taken before it.
+            now_ms = self._desk.execution.now_ms()
+            results = [
+                OrderOutcomeLost(
+                    client_order_id=order.client_order_id,
+                    request_time_ms=now_ms,
+                    recv_window_ms=LONGEST_RECV_WINDOW_MS,
+                    detail=f"banned: {error}",
+                )
+                for order in orders
+            ]
+            self._halt_for_ban(error)
+        if any(isinstance(result, OrderAcknowledged | CancelAcknowledged) for result in results):
+            self._desk.board.saw_order_answer(sent_at)
+        self.apply(results)
+
+    async def cancel(self, orders: Sequence[CancelOrder]) -> None:
+        """Send the cancels and apply what became of them; raises CredentialsRefused."""
+        sent_at = trio.current_time()
+        try:
+            results: Sequence[ActionResult] = await self._desk.execution.cancel(self._desk.instrument, orders)
+        except Banned as error:
+            results = [
+                CancelOutcomeLost(client_order_id=order.client_order_id, detail=f"banned: {error}") for order in orders
+            ]
+            self._halt_for_ban(error)
+        if any(isinstance(result, OrderAcknowledged | CancelAcknowledged) for result in results):
+            self._desk.board.saw_order_answer(sent_at)
+        self.apply(results)
+
+    def apply(self, results: Sequence[ActionResult]) -> None:
+        """Hand results to the manager and carry out what follows."""
+        for result in results:
+            self._note(result)
+        self._desk.dispatcher.carry_out(self._desk.manager.apply_action_results(results))
+
+    def _halt_for_ban(self, error: Banned) -> None:
+        self._desk.board.alert(f"banned by the exchange: {error}")
+        self._desk.dispatcher.carry_out(
+            self._desk.manager.set_trading_state(
+                TradingStateChanged(state=TradingState.HALTED, reason=f"banned by the exchange: {error.message}")
+            )
+        )
+
+    def _note(self, result: ActionResult) -> None:
+        if isinstance(result, OrderRefused):
+            log.warning(
+                line(
+                    "order refused",
+                    id=result.client_order_id,
+                    reason=result.reason,
+                    code=result.code,
+                    words=result.message,
+                )
+            )
+        elif isinstance(result, OrderOutcomeLost):
+            log.warning(line("order outcome unknown", id=result.client_order_id, detail=result.detail))
+        elif isinstance(result, OrderNotSent):
+            log.warning(line("order not sent", id=result.client_order_id, detail=result.detail))

@@ -1,0 +1,166 @@
+"""Owns the klines: subscribes, fills holes by REST, and gives the manager one reading at the close of each minute.
+
+A `RegimeMonitor` cannot be built without being started (R9, S5): `await RegimeMonitor.start(nursery, desk)` returns
+when the subscription is confirmed and a first reading has been given. It must never stop an exit: readings concern
+openings.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+import trio
+
+from trio_grid.domain.events import Kline, RegimeReading
+from trio_grid.domain.regime import KlineWindow, RegimeSettings, classify
+from trio_grid.errors import ExchangeError
+from trio_grid.services.desk import Desk
+from trio_grid.services.log_line import line
+from trio_grid.services.reconnect import Backoff, Reconnector, is_transient
+
+log = logging.getLogger(__name__)
+
+INTERVAL = "1m"
+FETCHED = 130
+"""Klines asked for by REST: the last 100 closed ones, the open one, and room for a slow start."""
+MOST_WAITING = 1_000
+"""Closed klines that may wait for the reading, should REST hang for long; older ones are fetched again."""
+
+_STARTED_IN_A_NURSERY = object()
+
+
+class RegimeMonitor:
+    """The loop of the klines. Made by `start` alone."""
+
+    def __init__(self, desk: Desk, settings: RegimeSettings, permission: object) -> None:
+        if permission is not _STARTED_IN_A_NURSERY:
+            raise TypeError(
+                "a RegimeMonitor is made by `await RegimeMonitor.start(nursery, desk)`, which starts it (R9)"
+            )
+        self._desk = desk
+        self._settings = settings
+        self._window = KlineWindow()
+        self._closed: deque[Kline] = deque(maxlen=MOST_WAITING)
+        self._wake = trio.Event()
+        self._backoff: Backoff = desk.backoff()
+        self._reconnector = Reconnector("kline stream", desk.backoff(), self._lost)
+        self._confirmed = trio.Event()
+        self.reading: RegimeReading | None = None
+
+    def __repr__(self) -> str:
+        """Return the state in one line."""
+        reading = self.reading
+        return f"<RegimeMonitor {self._desk.instrument.symbol} {'no reading' if reading is None else reading.trend}>"
+
+    @classmethod
+    async def start(cls, nursery: trio.Nursery, desk: Desk, settings: RegimeSettings | None = None) -> RegimeMonitor:
+        """Start a monitor in the nursery and return it once it has given its first reading."""
+        monitor: RegimeMonitor = await nursery.start(cls._launch, desk, settings or RegimeSettings())
+        return monitor
+
+    @classmethod
+    async def _launch(
+        cls, desk: Desk, settings: RegimeSettings, *, task_status: trio.TaskStatus[RegimeMonitor]
+    ) -> None:
+        await cls(desk, settings, _STARTED_IN_A_NURSERY)._run(task_status)
+
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and open another one."""
+        self._reconnector.drop(reason)
+
+    # Reading the stream ---------------------------------------------------------------------------------------------
+
+    async def _run(self, task_status: trio.TaskStatus[RegimeMonitor]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._reconnector.run, self._read)
+            await self._confirmed.wait()
+            await self._classify_for_ever(task_status)
+
+    async def _read(self) -> None:
+        instrument = self._desk.instrument
+        lost: ExchangeError | None = None
+        async with self._desk.market.kline_stream(instrument) as stream:
+            self._reconnector.confirmed()
+            log.info(line("kline subscription confirmed", symbol=instrument.symbol, interval=INTERVAL))
+            self._confirmed.set()
+            self._wake.set()  # what closed while the stream was away is fetched
+            try:
+                async for kline in stream:
+                    self._desk.board.saw_kline(kline)
+                    if kline.closed:
+                        self._closed.append(kline)
+                        self._wake.set()
+            except ExchangeError as error:
+                # Kept until the context is closed: crossing the stream's own nursery would wrap it in a group.
+                lost = error
+        if lost is not None:
+            raise lost
+
+    def _lost(self, reason: str) -> None:
+        board = self._desk.board
+        board.reconnects["klines"] = board.reconnects.get("klines", 0) + 1
+        if self.reading is None:
+            board.waiting_for = f"the klines ({reason})"
+
+    # Making readings ------------------------------------------------------------------------------------------------
+
+    async def _classify_for_ever(self, task_status: trio.TaskStatus[RegimeMonitor]) -> None:
+        """Give a reading for what is there, then one at each close."""
+        while True:
+            self._wake = trio.Event()
+            while self._closed:
+                self._window.add(self._closed.popleft())
+            if not self._window.gapless or self.reading is None:
+                await self._fetch()
+            self._give()
+            if not self._started:
+                self._started = True
+                task_status.started(self)
+            await self._wake.wait()
+
+    _started = False
+
+    async def _fetch(self) -> None:
+        """Fill the window by REST; a transient error is waited out, since the stream may be the next to speak."""
+        while True:
+            try:
+                klines = await self._desk.market.klines(self._desk.instrument, limit=FETCHED)
+            except ExchangeError as error:
+                if not is_transient(error):
+                    raise
+                pause_s = self._backoff.next_s(getattr(error, "retry_after_s", None))
+                if self.reading is None:
+                    self._desk.board.waiting_for = f"the klines ({error})"
+                else:
+                    self._give()  # the hole makes it STALE: openings stop until it is filled
+                log.warning(
+                    line("klines not fetched", reason=f"{type(error).__name__}: {error}", again_in_s=f"{pause_s:.2f}")
+                )
+                await trio.sleep(pause_s)
+                continue
+            self._backoff.reset()
+            for kline in klines:
+                if kline.closed:
+                    self._window.add(kline)
+            return
+
+    def _give(self) -> None:
+        reading = classify(self._window.klines(), self._settings)
+        if reading == self.reading:
+            return
+        self.reading = self._desk.board.reading = reading
+        log.info(
+            line(
+                "regime",
+                close_time_ms=reading.close_time_ms,
+                trend=reading.trend,
+                volatility=reading.volatility,
+                liquidity=reading.liquidity,
+                brake=reading.brake,
+                stale=reading.stale,
+                rsi=f"{reading.rsi_milli / 1000:.1f}",
+                atr=self._desk.instrument.price(reading.atr_ticks),
+            )
+        )
+        self._desk.dispatcher.carry_out(self._desk.manager.set_regime(reading))

@@ -1,0 +1,134 @@
+"""Owns the checks before a session: the account's mode, other people's orders, a position that nobody explains.
+
+Nothing is placed here. Only `--cancel-strays` cancels, each order by its own id; foreign orders that are not of another
+trio_grid bot are never touched (R12).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from trio_grid.config.schema import AccountConfig
+from trio_grid.domain.actions import CancelOrder
+from trio_grid.domain.client_order_id import decode
+from trio_grid.domain.events import CancelAcknowledged, OrderRecord
+from trio_grid.domain.instrument import Instrument
+from trio_grid.errors import StartRefused, UnexplainedHoldings
+from trio_grid.exchange.interface import AccountSummary, Execution
+from trio_grid.services.exchange_check import TRADE_HISTORY_MS
+from trio_grid.services.log_line import line
+
+log = logging.getLogger(__name__)
+
+
+async def check_account(execution: Execution, instrument: Instrument, wanted: AccountConfig) -> AccountSummary:
+    """Return the account; set leverage and margin type if configured and the symbol is flat.
+
+    Raises:
+        StartRefused: the account is in hedge mode, or a setting has to change while a position or orders exist.
+        ExchangeError: a question was not answered.
+    """
+    account = await execution.account(instrument)
+    if account.hedge_mode:
+        raise StartRefused(
+            "the account is in hedge mode, and a grid needs one-way mode. Close all positions, then switch it: on the"
+            " exchange under Preferences > Position Mode > One-way, or POST /fapi/v1/positionSide/dual"
+            " dualSidePosition=false"
+        )
+    changes = _changes(account, wanted)
+    if changes:
+        if account.position_lots or await execution.open_orders(instrument):
+            raise StartRefused(
+                f"{' and '.join(changes)} can only be set while {instrument.symbol} is flat with no open orders:"
+                " close them, or remove the setting from [account]"
+            )
+        if wanted.margin_type is not None and wanted.margin_type.value != account.margin_type:
+            await execution.set_margin_type(instrument, wanted.margin_type.value)
+        if wanted.leverage is not None and wanted.leverage != account.leverage:
+            await execution.set_leverage(instrument, wanted.leverage)
+        account = await execution.account(instrument)
+    log.info(
+        line(
+            "account",
+            symbol=instrument.symbol,
+            leverage=account.leverage,
+            margin_type=account.margin_type,
+            position=instrument.quantity(account.position_lots),
+            position_mode="one-way",
+        )
+    )
+    return account
+
+
+def _changes(account: AccountSummary, wanted: AccountConfig) -> list[str]:
+    changes: list[str] = []
+    if wanted.leverage is not None and wanted.leverage != account.leverage:
+        changes.append(f"leverage {wanted.leverage} (now {account.leverage})")
+    if wanted.margin_type is not None and wanted.margin_type.value != account.margin_type:
+        changes.append(f"margin type {wanted.margin_type.value} (now {account.margin_type})")
+    return changes
+
+
+async def highest_session(execution: Execution, instrument: Instrument, bot_id: str) -> int:
+    """Return the highest session in this bot's orders of the last seven days on the exchange, 0 for none (R3)."""
+    records = await execution.orders_since(instrument, execution.now_ms() - TRADE_HISTORY_MS)
+    sessions = (
+        parts.session
+        for record in records
+        if (parts := decode(record.client_order_id)) is not None and parts.bot == bot_id
+    )
+    return max(sessions, default=0)
+
+
+async def newest_trade_id(execution: Execution, instrument: Instrument) -> int:
+    """Return the account's newest trade id on the symbol in the last seven days, 0 for none."""
+    trades = await execution.trades(instrument, start_ms=execution.now_ms() - TRADE_HISTORY_MS)
+    return max((trade.trade_id for trade in trades), default=0)
+
+
+async def settle_strays(execution: Execution, instrument: Instrument, bot_id: str, *, cancel: bool) -> None:
+    """Refuse to start beside another trio_grid bot's open orders, or cancel each of them by its id.
+
+    Raises:
+        UnexplainedHoldings: there are such orders, and they were not to be cancelled or would not go.
+    """
+    strays = _of_other_bots(await execution.open_orders(instrument), bot_id)
+    if strays and cancel:
+        for record in strays:
+            log.warning(line("cancelling an order of another bot", id=record.client_order_id, order=record.order_id))
+        results = await execution.cancel(
+            instrument, [CancelOrder(client_order_id=record.client_order_id) for record in strays]
+        )
+        log.info(line("strays cancelled", count=sum(isinstance(result, CancelAcknowledged) for result in results)))
+        strays = _of_other_bots(await execution.open_orders(instrument), bot_id)
+    if strays:
+        raise UnexplainedHoldings(
+            f"{len(strays)} open orders of another trio_grid bot rest on {instrument.symbol}:\n"
+            + "\n".join(describe(record, instrument) for record in strays)
+            + "\nOne grid per symbol: stop that bot, start with its journal, or start with --cancel-strays"
+        )
+
+
+def _of_other_bots(records: Sequence[OrderRecord], bot_id: str) -> list[OrderRecord]:
+    return [
+        record for record in records if (parts := decode(record.client_order_id)) is not None and parts.bot != bot_id
+    ]
+
+
+def describe(record: OrderRecord, instrument: Instrument) -> str:
+    """Return an order in one line."""
+    return (
+        f"  {record.client_order_id} {record.side} {instrument.quantity(record.quantity_lots - record.executed_lots)}"
+        f" at {instrument.price(record.price_ticks)}"
+    )
+
+
+def refuse_position(instrument: Instrument, position_lots: int, expected_lots: int) -> UnexplainedHoldings:
+    """Return the refusal for a position that no slot explains."""
+    return UnexplainedHoldings(
+        f"the account holds {instrument.quantity(position_lots)} {instrument.base_asset} on {instrument.symbol}, and"
+        f" the books explain {instrument.quantity(expected_lots)}: the difference of"
+        f" {instrument.quantity(position_lots - expected_lots)} belongs to no slot. Close it by hand, or start with"
+        " --allow-foreign-position: it is then left alone and counted as foreign"
+    )

@@ -1,0 +1,385 @@
+"""Owns one life of the bot: start order, the single nursery, the stop, the exit policy, the report.
+
+Nothing is placed before everything is ready (R11), nothing is left running when it returns, and the report is never
+skipped. It must never decide about an order: that is the manager's, and after the nursery the exit policy's.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import trio
+
+from trio_grid.config import Config, ExitPolicy, regime_settings
+from trio_grid.config import grid_settings as settings_for
+from trio_grid.domain.actions import Action
+from trio_grid.domain.grid_state import GridState
+from trio_grid.domain.inputs import PositionAccepted, SessionStarted, TradingState, TradingStateChanged
+from trio_grid.domain.instrument import Instrument
+from trio_grid.domain.snapshot import PositionSnapshot
+from trio_grid.errors import ExchangeError, InvariantBroken, StartRefused, TrioGridError
+from trio_grid.exchange.interface import Execution, MarketData
+from trio_grid.journal.recovery import check_lattice, recover
+from trio_grid.journal.sqlite_journal import Journal
+from trio_grid.manager import PositionManager
+from trio_grid.services import session_start
+from trio_grid.services.control_desk import ControlDesk
+from trio_grid.services.control_socket import ControlSocket
+from trio_grid.services.desk import Desk
+from trio_grid.services.dispatch import Dispatcher
+from trio_grid.services.exchange_check import ExchangeCheck
+from trio_grid.services.exit_policy import ExitResult, ExitWork
+from trio_grid.services.journal_checkpointer import JournalCheckpointer
+from trio_grid.services.log_line import line
+from trio_grid.services.order_executor import OrderExecutor
+from trio_grid.services.order_names import OrderNames
+from trio_grid.services.order_updates import OrderUpdates
+from trio_grid.services.price_feed import PriceFeed
+from trio_grid.services.reconciler import Reconciler
+from trio_grid.services.reconnect import Backoff, is_transient
+from trio_grid.services.regime_monitor import RegimeMonitor
+from trio_grid.services.run_report import AccountMark, RunReport, TieOut, take_mark, tie_out
+from trio_grid.services.status_board import StatusBoard
+from trio_grid.services.stop_request import SECOND_SIGNAL_GRACE_S, StopRequest
+from trio_grid.services.timer import Timer
+from trio_grid.services.watchdog import Ages, Watchdog
+
+log = logging.getLogger(__name__)
+
+AnswerT = TypeVar("AnswerT")
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """What the command line adds to the configuration. `venue` names the exchange in the journal."""
+
+    venue: str
+    cancel_strays: bool = False
+    allow_foreign_position: bool = False
+    new_lattice: bool = False
+    control_socket: Path | None = None
+    checkpoint_in_place: bool = False
+    """True in simulated runs: a thread would outrun the virtual clock."""
+
+
+class Bot:
+    """One life of the bot on one symbol. `run` may be called once."""
+
+    def __init__(
+        self,
+        config: Config,
+        options: RunOptions,
+        *,
+        market: MarketData,
+        execution: Execution,
+        journal: Journal,
+        stop: StopRequest,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._options = options
+        self._market = market
+        self._execution = execution
+        self._journal = journal
+        self._stop = stop
+        self._jitter = jitter
+        self._began_at = 0.0
+        self._bot_id = ""
+        self._session = 0
+        self._fresh = False
+        self._ready = False
+        self._before: PositionSnapshot | None = None
+        self._mark: AccountMark | None = None
+        self._executor: OrderExecutor | None = None
+        self._check: ExchangeCheck | None = None
+        self._exit: ExitWork | None = None
+        self._tied = TieOut(checked=False)
+        self._names = OrderNames()
+        self.board = StatusBoard()
+        self.desk: Desk | None = None
+        self.report: RunReport | None = None
+        """Set when the run is over, also when it ended by an error; None if no session was begun."""
+
+    def __repr__(self) -> str:
+        """Return the state in one line."""
+        return f"<Bot {self._config.grid.symbol} session={self._session} {self.board.phase}>"
+
+    async def run(self) -> RunReport | None:
+        """Trade until the stop is requested; return the report, None if the stop came before a session was begun.
+
+        Raises:
+            StartRefused: not ready in time, or trading would not be safe; nothing was placed or cancelled.
+            TrioGridError: what ended the bot, alone or in an exception group; the exit policy has been applied.
+        """
+        self._began_at = trio.current_time()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_when_asked, nursery.cancel_scope)
+                await self._start_in_time(nursery)
+                self._ready = True
+                self.board.phase = "trading"
+                self.board.waiting_for = ""
+                log.info(line("trading", symbol=self._config.grid.symbol, session=self._session))
+                await self._stop.requested.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.board.phase = "stopping"
+            with trio.CancelScope(shield=True, deadline=self._deadline()) as grace:
+                self._stop.grace = grace
+                if self._stop.signals > 1:
+                    self._stop.hurry("signalled twice")
+                await self._finish()
+            self._stop.grace = None
+            self._write_report()
+            self.board.phase = "stopped"
+        return self.report
+
+    # Start ----------------------------------------------------------------------------------------------------------
+
+    async def _end_when_asked(self, scope: trio.CancelScope) -> None:
+        await self._stop.requested.wait()
+        scope.cancel()
+
+    async def _start_in_time(self, nursery: trio.Nursery) -> None:
+        timeout_s = self._config.risk.startup_timeout_s or math.inf
+        with trio.move_on_after(timeout_s) as patience:
+            await self._begin_session()
+            await self._start_services(nursery)
+        if patience.cancelled_caught:
+            raise StartRefused(
+                f"not ready after {timeout_s:g} s, still waiting for {self.board.waiting_for or 'the exchange'};"
+                " nothing was placed or cancelled. Check the connection and the exchange's status"
+            )
+
+    async def _patiently(self, what: str, question: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        """Ask until it is answered; a transient error is told and waited out."""
+        backoff = Backoff(jitter=self._jitter)
+        self.board.waiting_for = what
+        while True:
+            try:
+                return await question()
+            except ExchangeError as error:
+                if not is_transient(error):
+                    raise
+                pause_s = backoff.next_s(getattr(error, "retry_after_s", None))
+                self.board.waiting_for = f"{what} ({error})"
+                log.warning(
+                    line("waiting", for_=what, reason=f"{type(error).__name__}: {error}", again_in_s=f"{pause_s:.2f}")
+                )
+                await trio.sleep(pause_s)
+
+    async def _begin_session(self) -> None:
+        """Ask what has to be known before the journal says that a session began; then say so."""
+        execution, symbol = self._execution, self._config.grid.symbol
+        await self._patiently("the exchange's clock", execution.synchronize_clock)
+        instrument = await self._patiently("the symbol's filters", lambda: self._market.instrument(symbol))
+        settings = settings_for(self._config, instrument)
+        account = await self._patiently(
+            "the account", lambda: session_start.check_account(execution, instrument, self._config.account)
+        )
+        self.board.leverage, self.board.margin_type = account.leverage, account.margin_type
+        identity = self._journal.establish_identity(
+            instrument, settings.lattice, created_ms=execution.now_ms(), venue=self._options.venue
+        )
+        self._bot_id = identity.bot_id
+        state = recover(self._journal)
+        self._fresh = state is None
+        check_lattice(self._journal, state, instrument, settings.lattice, new_lattice=self._options.new_lattice)
+        await self._patiently(
+            "the open orders",
+            lambda: session_start.settle_strays(
+                execution, instrument, self._bot_id, cancel=self._options.cancel_strays
+            ),
+        )
+        baseline_lots, watermark = None, None
+        if state is None:
+            baseline_lots, watermark = await self._patiently("the position", lambda: self._baseline(instrument))
+        highest = await self._patiently(
+            "the bot's orders", lambda: session_start.highest_session(execution, instrument, self._bot_id)
+        )
+        self._session = self._journal.begin_session(started_ms=execution.now_ms(), at_least=highest + 1)
+        desk = self._open_desk(instrument, state or GridState.fresh(), identity.created_ms)
+        desk.dispatcher.carry_out(
+            desk.manager.start_session(
+                SessionStarted(
+                    bot_id=self._bot_id,
+                    session=self._session,
+                    instrument=instrument,
+                    settings=settings,
+                    baseline_lots=baseline_lots,
+                    trade_watermark=watermark,
+                )
+            )
+        )
+        self._before = desk.manager.snapshot()
+        log.info(
+            line(
+                "session",
+                symbol=symbol,
+                bot=self._bot_id,
+                session=self._session,
+                fresh=self._fresh,
+                slots=len(self._before.slots),
+                net=instrument.quantity(self._before.net_lots),
+            )
+        )
+
+    async def _baseline(self, instrument: Instrument) -> tuple[int, int]:
+        """Return the position at the journal's first start and the newest trade id that is part of it."""
+        execution = self._execution
+        while True:
+            watermark = await session_start.newest_trade_id(execution, instrument)
+            record = await execution.position(instrument)
+            if await session_start.newest_trade_id(execution, instrument) == watermark:
+                break
+        if record.position_lots and not self._options.allow_foreign_position:
+            raise session_start.refuse_position(instrument, record.position_lots, 0)
+        return record.position_lots, watermark
+
+    def _open_desk(self, instrument: Instrument, state: GridState, created_ms: int) -> Desk:
+        manager = PositionManager(state, now_ms=self._execution.now_ms, budget=self._execution.order_budget)
+        # A slot has at most one action in flight: a cancel for each order that rests, a placement for each that may.
+        send, receive = trio.open_memory_channel[Action](4 * instrument.max_open_orders + 64)
+        desk = Desk(
+            instrument=instrument,
+            market=self._market,
+            execution=self._execution,
+            manager=manager,
+            dispatcher=Dispatcher(manager, self._journal, send),
+            board=self.board,
+            jitter=self._jitter,
+        )
+        self._executor = OrderExecutor(desk, receive)
+        self._check = ExchangeCheck(
+            desk, self._names, bot_id=self._bot_id, session=self._session, funding_since_ms=created_ms
+        )
+        self.desk = desk
+        return desk
+
+    async def _start_services(self, nursery: trio.Nursery) -> None:
+        """Start the loops in the order of readiness; the executor, which can send, is the last."""
+        desk, check, executor = self.desk, self._check, self._executor
+        if desk is None or check is None or executor is None:
+            raise InvariantBroken("the services were started before a session was begun")
+        risk = self._config.risk
+        reconciler = Reconciler(desk, check, interval_s=risk.reconcile_interval_s)
+        updates = OrderUpdates(desk, self._names, reconciler.request)
+        prices = PriceFeed(desk)
+        if self._options.control_socket is not None:
+            control = ControlDesk(desk, reconciler, self._stop)
+            await nursery.start(ControlSocket(self._options.control_socket, control.handle).run)
+        self.board.waiting_for = "the user stream"
+        await nursery.start(updates.run)
+        self.board.waiting_for = "a first price"
+        await nursery.start(prices.run)
+        self._refuse_narrow_cells(desk)
+        self.board.waiting_for = "the klines"
+        regime = await RegimeMonitor.start(nursery, desk, regime_settings(self._config))
+        self.board.waiting_for = "the first reconciliation"
+        await nursery.start(reconciler.run)
+        self._explain_position(desk)
+        ages = Ages(price_s=risk.price_stale_s, klines_s=risk.klines_stale_s, user_stream_s=risk.user_stream_silent_s)
+        watchdog = Watchdog(
+            desk,
+            ages,
+            reconnect_price=prices.reconnect,
+            reconnect_klines=regime.reconnect,
+            reconnect_user_stream=updates.reconnect,
+        )
+        await nursery.start(watchdog.run)
+        await nursery.start(JournalCheckpointer(self._journal, in_place=self._options.checkpoint_in_place).run)
+        await nursery.start(Timer(desk).run)
+        self._mark = await self._patiently("the wallet", lambda: take_mark(desk, check))
+        nursery.start_soon(self._end_on_lost_journal, desk)
+        await nursery.start(executor.run)
+        reconciler.open_door()
+
+    def _refuse_narrow_cells(self, desk: Desk) -> None:
+        """Refuse a ladder with a cell that cannot earn its fees: it would never be opened (F13)."""
+        narrow = [row.remark for row in desk.manager.ladder() if row.in_window and "ticks wide" in row.remark]
+        if narrow:
+            raise StartRefused(
+                f"{len(narrow)} cells of the first window cannot earn their fees ({narrow[0]}): widen grid.interval;"
+                " `trio-grid check` shows the whole ladder"
+            )
+
+    def _explain_position(self, desk: Desk) -> None:
+        """Refuse a position that no slot explains, or take it as foreign if the operator allowed that (R12)."""
+        summary = self.board.reconciliation
+        if summary is None or summary.agrees:
+            return
+        difference = summary.position_lots - desk.manager.snapshot().position_lots
+        if not difference:
+            return
+        if not self._options.allow_foreign_position:
+            raise session_start.refuse_position(desk.instrument, summary.position_lots, summary.books_lots)
+        desk.dispatcher.carry_out(
+            desk.manager.set_trading_state(
+                PositionAccepted(difference_lots=difference, words="started with --allow-foreign-position")
+            )
+        )
+        desk.dispatcher.carry_out(
+            desk.manager.set_trading_state(
+                TradingStateChanged(state=TradingState.ACTIVE, reason="started with --allow-foreign-position")
+            )
+        )
+
+    async def _end_on_lost_journal(self, desk: Desk) -> None:
+        """End the nursery when the journal cannot be written any more."""
+        await desk.dispatcher.failed.wait()
+        if desk.dispatcher.failure is not None:
+            raise desk.dispatcher.failure
+
+    # Stop -----------------------------------------------------------------------------------------------------------
+
+    def _deadline(self) -> float:
+        """Return when the stop has to be over: counted from the request, or from now if an error ended the bot."""
+        since = self._stop.requested_at
+        return (trio.current_time() if since is None else since) + self._config.risk.shutdown_deadline_s
+
+    async def _finish(self) -> None:
+        """Apply the exit policy and tie out; errors are told, never raised: the first error must survive."""
+        desk, check, executor = self.desk, self._check, self._executor
+        if desk is None or check is None or executor is None:
+            return
+        policy = self._config.exit.policy if self._ready else ExitPolicy.KEEP
+        self._exit = ExitWork(
+            desk, executor, check, policy, bot_id=self._bot_id, recv_window_ms=self._config.exchange.recv_window_ms
+        )
+        try:
+            await self._exit.apply()
+            self._tied = await tie_out(desk, check, self._mark)
+        except TrioGridError as error:
+            log.critical(line("the exit policy could not be completed", reason=f"{type(error).__name__}: {error}"))
+
+    def _write_report(self) -> None:
+        desk = self.desk
+        if desk is None or self._exit is None or self._before is None:
+            return
+        after = desk.manager.snapshot()
+        self.report = RunReport(
+            instrument=desk.instrument,
+            session=self._session,
+            stop_reason=self._stop.reason or "an error",
+            duration_s=trio.current_time() - self._began_at,
+            before=self._before,
+            after=after,
+            exit=self._exit.result,
+            tie_out=self._tied,
+        )
+        if not self.report.exit.confirmed:
+            log.critical(
+                line(
+                    "orders may rest on the exchange against the exit policy",
+                    policy=self.report.exit.policy,
+                    detail=self.report.exit.detail,
+                )
+            )
+
+
+__all__ = ["SECOND_SIGNAL_GRACE_S", "Bot", "ExitResult", "RunOptions"]
