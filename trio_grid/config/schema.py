@@ -102,6 +102,8 @@ class PaperConfig:
     """Seed of the synthetic market: the same seed gives the same market."""
     start_price: Positive = Decimal(60_000)
     """First price of the synthetic market."""
+    volatility: Annotated[Decimal, AtLeast(Decimal("0.1")), AtMost(20), Milli] = Decimal(1)
+    """How lively the synthetic market is: at 1 a price of 60,000 moves by about 25 in a minute, at 4 by about 100."""
     market: Path | None = None
     """A file of recorded klines or trades in Binance's public dump format (CSV, zip or gz) to replay instead of the
     synthetic market."""
