@@ -8,6 +8,7 @@ TrioGridError
 │   └── InvariantBroken           our own books contradict themselves
 ├── JournalError                  the journal cannot be read or written               exit 4
 │   └── JournalInUse              another process holds the journal
+├── ExitUnconfirmed               orders may rest on the exchange against the policy  exit 5
 ├── ControlError                  no running bot answered on the control socket       exit 3
 └── ExchangeError
     ├── ExchangeUnreachable       transient: connect, read or write failed, nothing known to be sent
@@ -86,6 +87,12 @@ class JournalError(TrioGridError):
 
 class JournalInUse(JournalError):
     """Another process holds this journal."""
+
+
+class ExitUnconfirmed(TrioGridError):
+    """The exit policy could not be confirmed: orders may rest on the exchange against it."""
+
+    exit_code = 5
 
 
 class ControlError(TrioGridError):
