@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sqlite3
+from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from tests.journal.journal_samples import INSTRUMENT, START_MS, order_id, records
 from tests.journal.journaled_grid import JournaledGrid
 from trio_grid.cli.journal_commands import add_journal_parser
+from trio_grid.config import load_config
 from trio_grid.domain.events import (
     CancelAcknowledged,
     CancelOutcomeLost,
@@ -64,7 +66,7 @@ def run(*arguments: str | Path) -> int:
     parser = argparse.ArgumentParser()
     add_journal_parser(parser.add_subparsers())
     parsed = parser.parse_args(["journal", *map(str, arguments)])
-    return int(parsed.command(parsed))
+    return int(parsed.handler(parsed))
 
 
 @pytest.fixture
@@ -147,6 +149,22 @@ def test_show_falls_back_to_ticks_where_the_units_cannot_be_known(path: Path) ->
     with read_journal(path) as reader:
         shown = list(lines(reader, select(reader, kinds=("Decision",), limit=1)))
     assert "half ticks" in shown[0]
+
+
+def test_the_journal_is_that_of_a_configuration_or_of_the_default_one(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = path.with_name("mine.toml")
+    text = resources.files("trio_grid.config").joinpath("paper.toml").read_text(encoding="utf-8")
+    default = load_config().journal.path
+    config.write_text(text.replace(f'"{default}"', f'"{path}"'))
+    assert run("verify", config) == 0
+    assert capsys.readouterr().out.startswith(f"{path}: ")
+    monkeypatch.chdir(path.parent)
+    default.parent.mkdir(parents=True)
+    path.rename(default)
+    assert run("verify") == 0
+    assert capsys.readouterr().out.startswith(f"{default}: ")
 
 
 @pytest.mark.parametrize("verb", ["show", "verify", "replay", "prune"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from trio_grid.config.schema import JournalConfig
+from trio_grid.config import load_config
 from trio_grid.errors import JournalError
 from trio_grid.journal.archive import archives_of
 from trio_grid.journal.display import KINDS, lines, select
@@ -27,7 +27,7 @@ _BY_LOWER_NAME = {kind.lower(): kind for kind in KINDS}
 
 
 def add_journal_parser(subparsers: Any) -> None:
-    """Add the command and its four verbs to the program's parser; each sets `command`, a function to an exit code."""
+    """Add the command and its four verbs to the program's parser; each sets `handler`, a function to an exit code."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "journal",
         help="show, verify, replay or prune a journal",
@@ -65,7 +65,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     Raises:
         JournalError: the journal cannot be read.
     """
-    with read_journal(arguments.journal_path) as reader:
+    with read_journal(_path(arguments)) as reader:
         chosen = select(reader, kinds=tuple(arguments.kind), slot=arguments.slot, limit=arguments.limit or None)
         if arguments.json:
             return _print(msgspec.json.encode(record).decode() for record in chosen)
@@ -78,9 +78,10 @@ def verify_command(arguments: argparse.Namespace) -> int:
     Raises:
         JournalError: the journal cannot even be opened.
     """
-    found = verify(arguments.journal_path)
+    path = _path(arguments)
+    found = verify(path)
     looked_at = (
-        f"{arguments.journal_path}: {found.records} records, {found.archived} archived, {found.images} images,"
+        f"{path}: {found.records} records, {found.archived} archived, {found.images} images,"
         f" {found.sessions} sessions, last record {found.last_sequence}"
     )
     verdict = f"{len(found.problems)} problem(s)" if found.problems else "sound"
@@ -94,13 +95,14 @@ def replay_command(arguments: argparse.Namespace) -> int:
     Raises:
         JournalError: the journal cannot be read.
     """
-    difference = replay_all(arguments.journal_path)
+    path = _path(arguments)
+    difference = replay_all(path)
     if difference is not None:
         _print((f"first difference: {difference}",))
         return JournalError.exit_code
-    with read_journal(arguments.journal_path) as reader:
+    with read_journal(path) as reader:
         decisions, last = reader.count("Decision"), reader.last_sequence()
-    return _print((f"{arguments.journal_path}: no difference up to record {last} ({decisions} decisions in the file)",))
+    return _print((f"{path}: no difference up to record {last} ({decisions} decisions in the file)",))
 
 
 def prune_command(arguments: argparse.Namespace) -> int:
@@ -110,13 +112,14 @@ def prune_command(arguments: argparse.Namespace) -> int:
         JournalInUse: a bot holds the journal.
         JournalError: nothing could be removed safely.
     """
-    done = prune(arguments.journal_path)
+    path = _path(arguments)
+    done = prune(path)
     if done.archive is None:
         return _print(("nothing to prune: no record is older than the last state image",))
     return _print(
         (
             f"{done.archived} records up to {done.image_sequence} were moved to {done.archive}",
-            f"{arguments.journal_path}: {done.bytes_before} bytes before, {done.bytes_after} after",
+            f"{path}: {done.bytes_before} bytes before, {done.bytes_after} after",
         )
     )
 
@@ -134,19 +137,26 @@ def _heading(reader: JournalReader) -> Iterable[str]:
 
 
 def _verb(
-    verbs: Any, name: str, command: Callable[[argparse.Namespace], int], help_text: str
+    verbs: Any, name: str, handler: Callable[[argparse.Namespace], int], help_text: str
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
     parser.add_argument(
         "journal_path",
         nargs="?",
         type=Path,
-        default=JournalConfig().path,
         metavar="JOURNAL",
-        help="the journal's file (default: %(default)s)",
+        help="a journal's file, or a configuration (.toml) whose journal is meant"
+        " (default: the journal of `run` without a configuration)",
     )
-    parser.set_defaults(command=command)
+    parser.set_defaults(handler=handler)
     return parser
+
+
+def _path(arguments: argparse.Namespace) -> Path:
+    given: Path | None = arguments.journal_path
+    if given is None or given.suffix == ".toml":
+        return load_config(given).journal.path
+    return given
 
 
 def _kind(text: str) -> str:
