@@ -466,6 +466,7 @@ async def test_f7_answers_to_a_cancel(
     async with client_of(exchange, wait=not by_rest) as client:
         (result,) = await client.cancel(BITCOIN, [CancelOrder(client_order_id="id-1")])
     assert type(result) is expected
+    assert not isinstance(result, CancelAcknowledged)
     assert result.client_order_id == "id-1"
     assert bool(exchange.seen("/fapi/v1/order")) is by_rest
 
