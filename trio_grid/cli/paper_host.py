@@ -90,6 +90,15 @@ def first_half_ticks(config: Config, instrument: Instrument) -> int:
     return step.bid_ticks + step.ask_ticks
 
 
+def market_character(volatility: float) -> SyntheticSettings:
+    """Return the synthetic market's character: the lively one, its movements multiplied by a factor."""
+    return msgspec.structs.replace(
+        LIVELY,
+        fundamental_volatility=LIVELY.fundamental_volatility * volatility,
+        flow_deviation=LIVELY.flow_deviation * volatility,
+    )
+
+
 class PaperHost:
     """The embedded exchange of one configuration."""
 
@@ -145,7 +154,7 @@ class PaperHost:
             fill_model=paper.fill_model.value,
             instrument=paper_instrument(self._config),
             start_price=float(paper.start_price),
-            settings=LIVELY,
+            settings=market_character(float(paper.volatility)),
         )
 
     def _restore(self, exchange: PaperExchange) -> None:

@@ -103,7 +103,7 @@ class PaperConfig:
     start_price: Positive = Decimal(60_000)
     """First price of the synthetic market."""
     volatility: Annotated[Decimal, AtLeast(Decimal("0.1")), AtMost(20), Milli] = Decimal(1)
-    """How lively the synthetic market is: at 1 a price of 60,000 moves by about 25 in a minute, at 4 by about 100."""
+    """How lively the synthetic market is: at 1 a price of 60,000 covers a range of about 200 in a minute."""
     market: Path | None = None
     """A file of recorded klines or trades in Binance's public dump format (CSV, zip or gz) to replay instead of the
     synthetic market."""
