@@ -94,7 +94,7 @@ class SlotBook:
         waiting_exits[use]   by exit price: inventory without an order
         small_exits[use]     by inventory: the same, but below the minimum notional
         delayed_exits        by retry time: the same, after a refusal
-        resting_exits[use]   by exit price: live closing orders
+        resting_exits[use]   by exit price: live closing orders with a limit price; a MARKET order never rests
         resting_opens[use]   by stride and rung: live opening orders
         half_way[use]        by twice the middle of the cell: live openings that are partly filled
         cooling              by retry time: slots without an order, empty or with dust, that remember a refusal
@@ -156,10 +156,11 @@ class SlotBook:
             yield from self._exit_keys_of(slot)
         elif order.status is OrderStatus.LOCKED:
             if order.role is Role.CLOSE:
-                yield self.resting_exits[slot.use], (slot.exit_price_ticks, rung)
+                if order.price_ticks is not None:
+                    yield self.resting_exits[slot.use], (slot.exit_price_ticks, rung)
                 return
             yield self.resting_opens[slot.use], (slot.stride * STRIDE_WEIGHT + rung, rung)
-            if slot.inventory_lots:
+            if order.executed_lots:
                 # In half ticks the middle of the cell is the plain sum of its two prices.
                 yield self.half_way[slot.use], (slot.open_price_ticks + slot.exit_price_ticks, rung)
 

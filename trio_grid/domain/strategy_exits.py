@@ -21,7 +21,7 @@ def next_exit(grid: Grid, probe: Probe, budget: OrdersLeft) -> Intent | None:
         return None
     if grid.fields.flatten:
         return _next_flatten(grid, probe, budget)
-    slot = _nearest_waiting(grid, probe) or _due_again(grid, probe) or _coverable_small(grid)
+    slot = _next_in_line(grid, probe) or _coverable_small(grid)
     if slot is None:
         return None
     if grid.fields.position_question and _is_reduce_only(grid, slot):
@@ -60,6 +60,20 @@ def _nearest_waiting(grid: Grid, probe: Probe) -> InventorySlot | None:
         # exit_long - price <= price - exit_short, in half ticks.
         key = short_key if probe.below(long_key[0] + short_key[0]) else long_key
     return None if key is None else grid.book.get(key[1])
+
+
+def _next_in_line(grid: Grid, probe: Probe) -> InventorySlot | None:
+    """Return the nearest exit of those that wait for the first time and the one whose pause after a refusal is over.
+
+    Both have to be compared: if a farther exit went first, the nearer one would take its place again, for ever.
+    """
+    waiting, due = _nearest_waiting(grid, probe), _due_again(grid, probe)
+    if waiting is None or due is None:
+        return waiting or due
+    if waiting.use is due.use:
+        return due if _is_nearer(due, waiting.exit_price_ticks) else waiting
+    long, short = (waiting, due) if waiting.use is Use.LONG else (due, waiting)
+    return short if probe.below(long.exit_price_ticks + short.exit_price_ticks) else long
 
 
 def _everything_fits(grid: Grid) -> bool:
