@@ -129,7 +129,7 @@ class ScriptedExchange:
     async def serve(self) -> AsyncIterator[Endpoints]:
         listener = self.network.listen()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, self._handle, [listener])
+            await nursery.start(trio.serve_listeners, self._handle, [listener])
             host, port = listener.address
             base = f"{host}:{port}"
             yield Endpoints(f"http://{base}", f"ws://{base}", f"ws://{base}/ws-fapi/v1")

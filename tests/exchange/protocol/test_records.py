@@ -169,7 +169,8 @@ def account(**parts: Any) -> AccountSummary:
         "position_risk": [risk("0.5")],
     }
     bodies.update(parts)
-    return parse_account(*(json.dumps(body) for body in bodies.values()), BITCOIN, NOW)
+    texts = {name: json.dumps(body) for name, body in bodies.items()}
+    return parse_account(**texts, instrument=BITCOIN, now_ms=NOW)
 
 
 def test_f14_the_account_is_put_together_from_its_four_answers_hedge_mode_included() -> None:

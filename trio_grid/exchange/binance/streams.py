@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, cast
 
+import h11
 import trio
 import trio_websocket
 import wsproto.utilities
@@ -113,7 +114,8 @@ class _Reader:
         except (
             trio_websocket.HandshakeError,
             trio_websocket.ConnectionClosed,
-            wsproto.utilities.LocalProtocolError,
+            wsproto.utilities.ProtocolError,
+            h11.ProtocolError,
         ) as error:
             self.error = error
         finally:
