@@ -247,8 +247,8 @@ class Bench:
         slots = self.state.grid.book.in_order()
         return {s.rung: s.order.price_ticks or 0 for s in slots if s.order is not None and s.order.role is role}
 
-    @property
     def trading_state(self) -> TradingState:
+        """Return the trading state. A method, so that a type checker does not take it for constant."""
         return self.state.grid.fields.trading_state
 
     def check_books(self) -> None:

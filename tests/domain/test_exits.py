@@ -427,7 +427,7 @@ def test_flatten_cancels_each_closing_settles_it_and_closes_at_market_in_parts()
     assert [part.quantity_lots for part in parts] == [4, 4, 2]
     assert bench.exchange.position_lots == 7, "foreign inventory is not touched"
     assert bench.exchange.live_orders() == []
-    assert bench.trading_state is TradingState.REDUCING
+    assert bench.trading_state() is TradingState.REDUCING
     bench.check_books()
 
 
@@ -438,7 +438,7 @@ def test_flatten_survives_a_restart() -> None:
     bench.tell(TradingStateChanged(state=TradingState.REDUCING, reason="told to", flatten=True))
     bench.settle()
     bench.restart()
-    assert bench.trading_state is TradingState.REDUCING
+    assert bench.trading_state() is TradingState.REDUCING
     assert bench.state.grid.fields.flatten
     assert bench.open_door() == [], "the MARKET order's fate is not known"
     assert bench.status(-1) is OrderStatus.LOCKED

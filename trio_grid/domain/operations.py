@@ -89,7 +89,8 @@ def read_regime(grid: Grid, reading: RegimeReading, now_ms: int) -> None:
     stride = _wanted_stride(grid, reading, now_ms)
     if stride != grid.fields.stride:
         _change_stride(grid, stride, now_ms)
-    elif before is None or before.size_factor_milli != reading.size_factor_milli:
+    elif before is None or before.size_factor_milli != reading.size_factor_milli or grid.settings.compounding_milli:
+        # The size of a level has changed, and with it which cells are worth opening.
         grid.rebuild_window()
 
 
@@ -104,10 +105,10 @@ def _wanted_stride(grid: Grid, reading: RegimeReading, now_ms: int) -> int:
     base = lattice.cell_width(fields.centre, 1)
     if base < 1 or now_ms - fields.stride_changed_at_ms < settings.stride_dwell_ms:
         return fields.stride
-    # In thousandths of a tick.
-    wanted = max(base * 1_000, reading.atr_ticks * settings.volatility_scale_milli)
+    # In thousandths of a tick. It may be less than the base: only then can it be a tenth below the first step.
+    wanted = reading.atr_ticks * settings.volatility_scale_milli
     if reading.volatility is Volatility.HIGH:
-        wanted = wanted * HIGH_VOLATILITY_PERCENT // 100
+        wanted = max(base * 1_000, wanted) * HIGH_VOLATILITY_PERCENT // 100
     stride = max(1, min(settings.max_stride, -(-wanted // (base * 1_000))))
     step_up = fields.stride * base * 10 * (100 + STRIDE_MARGIN_PERCENT)
     step_down = (fields.stride - 1) * base * 10 * (100 - STRIDE_MARGIN_PERCENT)

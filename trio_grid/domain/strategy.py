@@ -275,6 +275,10 @@ def _fitted(grid: Grid, slot: InventorySlot) -> OpenSlot | None:
     settings, use = grid.settings, slot.use
     price = slot.open_price_ticks
     lots = grid.level_lots(price)
+    units = grid.instrument
+    if lots < units.min_quantity_lots or units.notional_units(price, lots) < units.min_notional_units:
+        # Compounding took back what it gave; the next reading lists the cells anew.
+        return None
     exposure = grid.exposure()
     if settings.max_inventory_lots is not None and exposure.worst_lots(use) + lots > settings.max_inventory_lots:
         return None
