@@ -56,6 +56,7 @@ from trio_grid.domain.intents import (
     MoveCentre,
     OpenSlot,
 )
+from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.operations import (
     accept_position,
     change_condition,
@@ -71,6 +72,16 @@ from trio_grid.domain.slot import InventorySlot, OrderStatus, Role, Signal, Slot
 from trio_grid.domain.strategy import GridStrategy, Strategy
 from trio_grid.errors import InvariantBroken, TrioGridError
 
+ADMINISTRATIVE = (
+    SessionStarted,
+    LatticeAnchored,
+    FiltersChanged,
+    ConditionChanged,
+    TradingStateChanged,
+    PositionAccepted,
+    InventoryWrittenOff,
+)
+"""Inputs that come from the bot itself or its operator: refused before they change anything if they do not fit."""
 MOST_INTENTS = 100_000
 """A strategy that still wants more after this many steps contradicts itself."""
 
@@ -122,51 +133,43 @@ class GridState:
     def apply(self, entry: Input, now_ms: int) -> JournalRecord:
         """Take one input into the books; return its journal row.
 
+        What the exchange says is always taken and journaled: if the books contradict it, trading is HALTED, and a
+        replay halts at the same row in the same state.
+
         Raises:
-            InvariantBroken: the input cannot happen in this state.
+            InvariantBroken: an administrative input (a session, an anchor, filters, the operator's word) does not fit;
+                nothing was changed.
         """
         self._begin()
-        _apply(self.grid, entry, now_ms)
+        try:
+            _apply(self.grid, entry, now_ms)
+        except InvariantBroken as error:
+            if isinstance(entry, ADMINISTRATIVE):
+                raise
+            booking.halt(self.grid, str(error))
         self._commit()
         return JournalRecord(sequence=self.sequence, now_ms=now_ms, entry=entry)
 
     def decide(self, half_ticks: int, now_ms: int, orders: int, refill_at_ms: int) -> JournalRecord | None:
         """Conclude everything that follows from a price (bid + ask in ticks), a time and an order budget.
 
-        Returns the row of a Decision, or None if nothing follows; `band` says until when that stays so.
-
-        Raises:
-            InvariantBroken: the strategy does not come to an end.
+        Returns the row of a Decision, or None if nothing follows; `band` says until when that stays so. A strategy
+        that wants the impossible, or does not come to an end, is HALTED: what was marked before is still decided, so
+        that state, journal and sent orders agree.
         """
         grid = self.grid
         self.band = None
         if grid.lattice is None or grid.fields.settings is None:
             return None
         self._begin()
-        budget = OrdersLeft(orders, max(refill_at_ms, now_ms + 1))
-        actions: list[PlaceOrder | CancelOrder] = []
-        marked = 0
-        while True:
-            probe = Probe(half_ticks, now_ms, grid.lattice)
-            self.plans += 1
-            intent = self._strategy.plan(grid, probe, budget)
-            if intent is None:
-                break
-            action = _mark(grid, intent, now_ms)
-            if isinstance(action, PlaceOrder):
-                budget.left -= 1
-            if action is not None:
-                actions.append(action)
-            marked += 1
-            if marked > MOST_INTENTS:
-                raise InvariantBroken(f"the strategy wants more than {MOST_INTENTS} steps, the last: {intent}")
+        actions, marked, probe = self._conclude(half_ticks, now_ms, OrdersLeft(orders, max(refill_at_ms, now_ms + 1)))
         if not marked:
             self._roll_back()
-            self.band = probe.band(self.sequence)
+            self.band = None if probe is None else probe.band(self.sequence)
             return None
         notices = tuple(grid.notices)
         self._commit()
-        self.band = probe.band(self.sequence)
+        self.band = None if probe is None else probe.band(self.sequence)
         decision = Decision(
             half_ticks=half_ticks,
             budget_orders=orders,
@@ -176,6 +179,31 @@ class GridState:
             notices=notices,
         )
         return JournalRecord(sequence=self.sequence, now_ms=now_ms, entry=decision)
+
+    def _conclude(
+        self, half_ticks: int, now_ms: int, budget: OrdersLeft
+    ) -> tuple[list[PlaceOrder | CancelOrder], int, Probe | None]:
+        """Ask and mark until nothing is wanted; return actions, number of marks, the last probe (None: halted)."""
+        grid = self.grid
+        actions: list[PlaceOrder | CancelOrder] = []
+        marked = 0
+        try:
+            while marked < MOST_INTENTS:
+                probe = Probe(half_ticks, now_ms, _lattice_of(grid))
+                self.plans += 1
+                intent = self._strategy.plan(grid, probe, budget)
+                if intent is None:
+                    return actions, marked, probe
+                action = _mark(grid, intent, now_ms)
+                marked += 1
+                if action is not None:
+                    actions.append(action)
+                if isinstance(action, PlaceOrder):
+                    budget.left -= 1
+            raise InvariantBroken(f"the strategy wants more than {MOST_INTENTS} steps")
+        except InvariantBroken as error:
+            booking.halt(grid, str(error))
+            return actions, marked + 1, None
 
     def replay(self, record: JournalRecord) -> None:
         """Take a journal row: an input is applied, a decision is derived again and compared.
@@ -219,6 +247,12 @@ class GridState:
         """
         decoded = _IMAGES.decode(image)
         return cls(Grid(decoded.fields, decoded.slots), strategy=strategy)
+
+
+def _lattice_of(grid: Grid) -> Lattice:
+    if grid.lattice is None:
+        raise InvariantBroken("a decision was made before the lattice was anchored")
+    return grid.lattice
 
 
 def _apply(grid: Grid, entry: Input, now_ms: int) -> None:  # one arm per input, nothing else

@@ -8,7 +8,7 @@ import msgspec
 
 from trio_grid.domain import booking
 from trio_grid.domain.events import RegimeReading, Volatility
-from trio_grid.domain.grid import Grid, Suspicion
+from trio_grid.domain.grid import Grid, Suspicion, Trigger
 from trio_grid.domain.inputs import (
     Condition,
     ConditionChanged,
@@ -21,7 +21,7 @@ from trio_grid.domain.inputs import (
 )
 from trio_grid.domain.instrument import Instrument
 from trio_grid.domain.rescale import rescale
-from trio_grid.domain.settings import Mode
+from trio_grid.domain.settings import LatticeSettings, Mode
 from trio_grid.domain.slot import Signal, next_status
 from trio_grid.errors import InvariantBroken
 
@@ -40,10 +40,12 @@ def start_session(grid: Grid, start: SessionStarted) -> None:
         raise InvariantBroken(f"session {start.session} does not follow session {fields.session}")
     if fields.instrument is not None and _units(fields.instrument) != _units(start.instrument):
         rescale(grid, start.instrument)
-    settings = grid.fields.settings
-    if settings is not None and fields.anchor_ticks is not None and settings.lattice != start.settings.lattice:
-        raise InvariantBroken("the lattice cannot change within a journal")
     slots = grid.book.in_order()
+    if not _same_lattice(grid, start.settings.lattice):
+        if any(slot.occupied for slot in slots):
+            raise InvariantBroken("the lattice cannot change while a slot holds an order or inventory")
+        slots = ()
+        grid.update(anchor_ticks=None, centre=None, stride=1, stride_changed_at_ms=0, trigger=Trigger.WAITING)
     grid.update(
         bot_id=start.bot_id,
         session=start.session,
@@ -64,6 +66,17 @@ def start_session(grid: Grid, start: SessionStarted) -> None:
             if status is not slot.order.status:
                 order = msgspec.structs.replace(slot.order, status=status)
                 grid.put(msgspec.structs.replace(slot, order=order))
+
+
+def _same_lattice(grid: Grid, lattice: LatticeSettings) -> bool:
+    """Return whether settings describe the lattice that the journal has; not naming the anchor means keeping it."""
+    settings, anchor_ticks = grid.fields.settings, grid.fields.anchor_ticks
+    if settings is None or anchor_ticks is None:
+        return True
+    if lattice.anchor_ticks not in (None, anchor_ticks):
+        return False
+    unanchored = [msgspec.structs.replace(shape, anchor_ticks=None) for shape in (settings.lattice, lattice)]
+    return unanchored[0] == unanchored[1]
 
 
 def _units(instrument: Instrument) -> tuple[Decimal, Decimal]:
@@ -182,11 +195,12 @@ def write_off(grid: Grid, written: InventoryWrittenOff) -> None:
     Raises:
         InvariantBroken: a slot does not exist or still has an order.
     """
-    for rung in written.rungs:
-        slot = grid.book.get(rung)
+    slots = [grid.book.get(rung) for rung in written.rungs]
+    for rung, slot in zip(written.rungs, slots, strict=True):
         if slot is None or slot.order is not None or slot.inventory_lots == 0:
             raise InvariantBroken(f"slot {rung} has no inventory that could be written off, or still has an order")
+    for slot in filter(None, slots):
         lots = slot.inventory_lots * slot.use.sign
         grid.put(msgspec.structs.replace(slot, inventory_lots=0, entry_value=0, exit_value=0))
         grid.update(foreign_lots=grid.fields.foreign_lots + lots, suspicion=None)
-        grid.notices.append(f"slot {rung}: {lots} lots written off: {written.words}")
+        grid.notices.append(f"slot {slot.rung}: {lots} lots written off: {written.words}")
