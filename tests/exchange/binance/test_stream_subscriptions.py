@@ -11,6 +11,7 @@ import trio
 import trio_websocket
 
 from tests.exchange.binance.scripted_exchange import (
+    SIGNER,
     Fault,
     Http,
     HttpRequest,
@@ -19,7 +20,7 @@ from tests.exchange.binance.scripted_exchange import (
     client_of,
 )
 from trio_grid.domain.events import BookTicker
-from trio_grid.errors import ExchangeUnreachable, ListenKeyGone, MalformedAnswer, RequestRefused
+from trio_grid.errors import ExchangeUnreachable, ListenKeyGone, MalformedAnswer, RateLimited, RequestRefused
 from trio_grid.exchange.binance.connector import background_nursery
 from trio_grid.exchange.binance.usdm_futures import Endpoints, open_usdm_futures
 from trio_grid.testing.memory_network import Direction
@@ -149,6 +150,37 @@ async def test_a_handshake_that_is_refused_or_broken_is_unreachable(
             with pytest.raises(ExchangeUnreachable, match="handshake"):
                 async with client.book_tickers(BITCOIN):
                     raise AssertionError("it opened")
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("status", [b"429 Too Many Requests", b"418 I'm a teapot"])
+async def test_f10_a_limit_met_at_the_door_holds_back_everything_until_it_ends(
+    autojump_clock: trio.testing.MockClock, status: bytes
+) -> None:
+    exchange = ScriptedExchange()
+    listener = exchange.network.listen()
+    heads: list[bytes] = []
+
+    async def refuse(stream: trio.abc.Stream) -> None:
+        async with stream:
+            heads.append(bytes(await stream.receive_some(4096)))
+            await stream.send_all(b"HTTP/1.1 " + status + b"\r\nRetry-After: 40\r\ncontent-length: 0\r\n\r\n")
+
+    host, port = listener.address
+    endpoints = Endpoints(f"http://{host}:{port}", f"ws://{host}:{port}", f"ws://{host}:{port}/ws-fapi/v1")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, refuse, [listener])
+        async with open_usdm_futures(endpoints, SIGNER, connect=exchange.connect) as client:
+            await trio.sleep(39)
+            assert client.order_budget().orders == 0
+            with pytest.raises(ExchangeUnreachable, match="held back"):
+                async with client.book_tickers(BITCOIN):
+                    raise AssertionError("it opened")
+            with pytest.raises(RateLimited):
+                await client.synchronize_clock()
+            assert len(heads) == 1
+            await trio.sleep(2)
+            assert len(heads) == 2
         nursery.cancel_scope.cancel()
 
 

@@ -94,11 +94,16 @@ async def connect_tcp(host: str, port: int, tls: bool) -> trio.abc.Stream:
     if not tls:
         return stream
     secured = trio.SSLStream(stream, _tls_context(), server_hostname=host, https_compatible=True)
+    complete = False
     try:
         await secured.do_handshake()
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
+        complete = True
+    except trio.BrokenResourceError as error:
+        # Trio hides what TLS objected to; the operator needs to read it.
+        raise ConnectionError(f"the TLS handshake failed: {error.__cause__ or error}") from error
+    finally:
+        if not complete:
+            await trio.aclose_forcefully(stream)
     return secured
 
 

@@ -1,13 +1,18 @@
-"""What a refusal for rate says about when to send again; shared by REST and the WebSocket API."""
+"""What a refusal for rate says about when to send again; shared by REST and every WebSocket.
+
+Owns the translation of such refusals into blocks; it never waits and never sends.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from trio_grid.errors import Banned, MalformedAnswer, RateLimited
-from trio_grid.exchange.protocol.error_codes import banned_until_ms
+from trio_grid.exchange.binance.clock import ServerClock
+from trio_grid.exchange.protocol.error_codes import banned_until_ms, error_of
 from trio_grid.exchange.protocol.messages import decode
-from trio_grid.exchange.protocol.rate_limits import RateLimits
+from trio_grid.exchange.protocol.rate_limits import RateLimits, retry_after_s
 from trio_grid.exchange.protocol.wire import ErrorData, WireErrorBody
 
 DEFAULT_BAN_MS = 120_000
@@ -43,6 +48,28 @@ def _until_ms(error: RateLimited, now_ms: int) -> int:
     match = _INTERVAL.search(error.message)
     window_ms = int(match[1]) * _INTERVAL_MS[match[2]] if match else 60_000
     return (now_ms // window_ms + 1) * window_ms
+
+
+class Gate:
+    """What every new WebSocket connection asks: whether sending is blocked, and what a refusal at the door means."""
+
+    def __init__(self, limits: RateLimits, clock: ServerClock) -> None:
+        self._limits = limits
+        self._clock = clock
+
+    def blocked_s(self) -> float:
+        """Return for how long nothing may be sent; 0 if it may."""
+        now_ms = self._clock.now_ms()
+        until_ms = self._limits.blocked_until(now_ms)
+        return 0.0 if until_ms is None else (until_ms - now_ms) / 1_000
+
+    def refused(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None) -> None:
+        """Take note of a refused handshake: 429 and 418 block everything, as they do for a request."""
+        plain = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+        message = (body or b"").decode(errors="replace")
+        error = error_of(status, None, message, retry_after_s=retry_after_s(plain))
+        if isinstance(error, RateLimited):
+            block_by(error, self._limits, self._clock.now_ms())
 
 
 def retry_after_of(error: WireErrorBody) -> float | None:

@@ -19,6 +19,7 @@ import wsproto.utilities
 
 from trio_grid.errors import ExchangeError, ExchangeUnreachable, RequestRefused
 from trio_grid.exchange.binance.connector import NETWORK_ERRORS, Address, Connector, background_nursery
+from trio_grid.exchange.binance.limits import Gate
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.messages import decode
 from trio_grid.exchange.protocol.requests import subscribe_request
@@ -219,18 +220,21 @@ class Link:
 
 
 @asynccontextmanager
-async def open_link(connect: Connector, base_url: str, resource: str, *, name: str) -> AsyncIterator[Link]:
+async def open_link(connect: Connector, base_url: str, resource: str, *, name: str, gate: Gate) -> AsyncIterator[Link]:
     """Open a WebSocket connection to a base URL's host; `resource` is appended to its path.
 
     Raises:
-        ExchangeUnreachable: no connection, or the handshake was refused or not answered in time.
+        ExchangeUnreachable: no connection, the handshake was refused or not answered in time, or the exchange's limits
+            forbid to try.
         ConfigError: the URL is not one, or speaks plain text to an address that is not loopback.
     """
     address = Address.parse(base_url)
+    if gate.blocked_s() > 0:
+        raise ExchangeUnreachable(f"{name}: held back for {gate.blocked_s():.0f} s by the exchange's limits")
     async with background_nursery() as nursery:
         stream = _CorkedStream(await _connected(connect, address, name))
         try:
-            link = Link(await _handshaken(nursery, stream, address, resource, name), stream, name)
+            link = Link(await _handshaken(nursery, stream, address, resource, name, gate), stream, name)
             nursery.start_soon(link.keep_alive)
             nursery.start_soon(link.end_in_time)
             yield link
@@ -250,7 +254,7 @@ async def _connected(connect: Connector, address: Address, name: str) -> trio.ab
 
 
 async def _handshaken(
-    nursery: trio.Nursery, stream: _CorkedStream, address: Address, resource: str, name: str
+    nursery: trio.Nursery, stream: _CorkedStream, address: Address, resource: str, name: str, gate: Gate
 ) -> trio_websocket.WebSocketConnection:
     reader = _Reader(nursery)
     reader.opening.deadline = trio.current_time() + OPEN_TIMEOUT_S
@@ -264,7 +268,9 @@ async def _handshaken(
             receive_buffer_size=RECEIVE_BYTES,
         )
     if isinstance(reader.error, trio_websocket.ConnectionRejected):
-        raise ExchangeUnreachable(f"{name}: the handshake was refused with status {reader.error.status_code}")
+        refusal = reader.error
+        gate.refused(refusal.status_code, refusal.headers or (), refusal.body)
+        raise ExchangeUnreachable(f"{name}: the handshake was refused with status {refusal.status_code}")
     raise ExchangeUnreachable(f"{name}: the handshake was not answered")
 
 

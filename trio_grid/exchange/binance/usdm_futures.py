@@ -31,6 +31,7 @@ from trio_grid.errors import ExchangeUnreachable, ListenKeyGone, RateLimited, Re
 from trio_grid.exchange.binance.clock import ServerClock
 from trio_grid.exchange.binance.connector import Connector, background_nursery, connect_tcp
 from trio_grid.exchange.binance.history import History
+from trio_grid.exchange.binance.limits import Gate
 from trio_grid.exchange.binance.order_entry import OrderEntry
 from trio_grid.exchange.binance.rest import RestClient, open_rest_client
 from trio_grid.exchange.binance.streams import Link, StreamSubscription, open_link, subscribe
@@ -87,6 +88,7 @@ class UsdmFutures:
         self._entry = entry
         self._clock = clock
         self._limits = limits
+        self._gate = Gate(limits, clock)
         self._history = History(rest, clock, ignored)
         self.ignored = ignored
 
@@ -126,7 +128,7 @@ class UsdmFutures:
         self, route: str, stream: str, parse: Callable[[str | bytes], messages.T | None]
     ) -> AsyncIterator[StreamSubscription[messages.T]]:
         resource = self._endpoints.stream_resource(route)
-        async with open_link(self._connect, self._endpoints.ws_url, resource, name=stream) as link:
+        async with open_link(self._connect, self._endpoints.ws_url, resource, name=stream, gate=self._gate) as link:
             early = await subscribe(link, [stream])
             yield StreamSubscription(link, parse, early)
 
@@ -243,7 +245,8 @@ class UsdmFutures:
         key = await self._listen_key()
         parse = partial(messages.parse_user_event, instrument=instrument, ignored=self.ignored)
         resource = self._endpoints.stream_resource("private", "stream")
-        async with open_link(self._connect, self._endpoints.ws_url, resource, name="user stream") as link:
+        url = self._endpoints.ws_url
+        async with open_link(self._connect, url, resource, name="user stream", gate=self._gate) as link:
             early = await subscribe(link, [key])
             async with background_nursery() as nursery:
                 nursery.start_soon(self._keep_key, link)

@@ -16,6 +16,7 @@ import trio
 from trio_grid.errors import ExchangeError, MalformedAnswer
 from trio_grid.exchange.binance.clock import ServerClock
 from trio_grid.exchange.binance.connector import Connector
+from trio_grid.exchange.binance.limits import Gate
 from trio_grid.exchange.binance.streams import Link, NothingSent, open_link
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.messages import Ignored, decode
@@ -91,6 +92,7 @@ class WebSocketApi:
         self._clock = clock
         self._limits = limits
         self._recv_window_ms = recv_window_ms
+        self._gate = Gate(limits, clock)
         self._link: Link | None = None
         self._batches: dict[int, _Batch] = {}
         self._ids = itertools.count(1)
@@ -116,13 +118,13 @@ class WebSocketApi:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                async with open_link(self._connect, self._url, "", name="WebSocket API") as link:
+                async with open_link(self._connect, self._url, "", name="WebSocket API", gate=self._gate) as link:
                     self._limits.spend(REQUEST_WEIGHT, WS_HANDSHAKE_WEIGHT, self._clock.now_ms())
                     pause_s = FIRST_PAUSE_S
                     await self._receive(link)
             except ExchangeError as error:
                 self.last_error = error
-            await trio.sleep(pause_s)
+            await trio.sleep(max(pause_s, self._gate.blocked_s()))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _receive(self, link: Link) -> None:

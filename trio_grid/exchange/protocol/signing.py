@@ -22,10 +22,9 @@ Params = Mapping[str, ParamValue]
 
 
 class Signer(Protocol):
-    """Something that signs payloads for one API key; `can_log_on` says whether session.logon accepts its key type."""
+    """Something that signs payloads for one API key."""
 
     api_key: str
-    can_log_on: bool
 
     def sign(self, payload: bytes) -> str:
         """Return the signature as the text that goes into the parameter `signature`, not percent-encoded."""
@@ -46,8 +45,6 @@ def _shown(api_key: str) -> str:
 
 class HmacSigner:
     """HMAC-SHA256 in hex, pre-keyed: the secret itself is not kept."""
-
-    can_log_on = False
 
     def __init__(self, api_key: str, secret: str) -> None:
         self.api_key = api_key
@@ -74,8 +71,6 @@ class Ed25519Signer:
         ConfigError: the `cryptography` package is missing, or the text is not an Ed25519 private key.
     """
 
-    can_log_on = True
-
     def __init__(self, api_key: str, private_key_pem: str, *, password: str | None = None) -> None:
         self.api_key = api_key
         key = _load_private_key(private_key_pem, password)
@@ -97,8 +92,6 @@ class RsaSigner:
     Raises:
         ConfigError: the `cryptography` package is missing, or the text is not an RSA private key.
     """
-
-    can_log_on = False
 
     def __init__(self, api_key: str, private_key_pem: str, *, password: str | None = None) -> None:
         self.api_key = api_key
