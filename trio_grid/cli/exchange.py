@@ -37,7 +37,7 @@ class ExchangeOptions:
     """What the command was asked for; `port` 0 takes any free one."""
 
     market_files: tuple[Path, ...] = ()
-    symbol: str = "BTCUSDT"
+    symbol: str | None = None
     speed: float = 1.0
     port: int = 0
     seed: int = 1
@@ -60,11 +60,11 @@ def add_exchange_parser(subparsers: Any) -> None:
         metavar="FILE",
         help="replay recorded klines or trades (CSV, zip, gz; repeat for several files) instead of a synthetic market",
     )
-    parser.add_argument("--symbol", default="BTCUSDT", help="the symbol that is traded (default: %(default)s)")
+    parser.add_argument("--symbol", help="the symbol that is traded (default: BTCUSDT, or what the market files say)")
     parser.add_argument(
         "--speed", type=_speed, default=1.0, metavar="N", help="exchange seconds per second (default: 1)"
     )
-    parser.add_argument("--port", type=int, default=0, metavar="P", help="port to listen on (default: any free one)")
+    parser.add_argument("--port", type=_port, default=0, metavar="P", help="port to listen on (default: any free one)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the synthetic market (default: 1)")
     parser.add_argument(
         "--account",
@@ -199,6 +199,13 @@ def _speed(text: str) -> float:
     if not 0 < speed < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return speed
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return port
 
 
 def _default_key() -> ApiKey:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import functools
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -16,6 +17,13 @@ import trio
 
 Connector = Callable[[str, int, bool], Awaitable[trio.abc.HalfCloseableStream]]
 """Opens the stream to (host, port, tls): the one seam between a client and its network."""
+
+Watch = Callable[["Link", "Direction", bytes], bool]
+"""Sees each write on a link before it is delivered (link, direction, bytes); a False loses it.
+
+A write of the client's stack is one or several whole WebSocket frames or one part of a request, a write of the paper
+server's one frame: what is lost is a message, never a part of one.
+"""
 
 WINDOW_BYTES = 256 * 1024
 """What a pipe holds before its sender has to wait; the order of a loopback socket's two buffers."""
@@ -44,6 +52,7 @@ class Pipe:
         self._ended = False
         self._reader_closed = False
         self._writer_closed = False
+        self.watch: Callable[[bytes], bool] | None = None
         self.stalled = False
         self.drop_bytes = 0
         self.carried_bytes = 0
@@ -66,6 +75,10 @@ class Pipe:
         try:
             await trio.lowlevel.checkpoint()
             self._check_writable()
+            if self.watch is not None:
+                if not self.watch(bytes(data)):
+                    return
+                self._check_writable()
             view = memoryview(data)
             while len(view):
                 room = self._window_bytes - len(self._buffer)
@@ -134,6 +147,11 @@ class Pipe:
         """While stalled, bytes are accepted up to the window and not delivered."""
         self.stalled = stalled
         self._changed.unpark_all()
+
+    @property
+    def writable(self) -> bool:
+        """False when the writer has closed or ended, or the link was cut."""
+        return not (self._writer_closed or self._ended or self._broken)
 
     @property
     def reader_has_news(self) -> bool:
@@ -211,13 +229,29 @@ class Link:
 
     def __init__(self, owner: str, server: tuple[str, int], client: tuple[str, int], window_bytes: int) -> None:
         self.owner = owner
+        self.target = ""
+        """Path and query of the first request on the link: it tells the streams from the WebSocket API and REST."""
+        self.watch: Watch | None = None
         self.pipes = {direction: Pipe(window_bytes) for direction in Direction}
+        for direction, pipe in self.pipes.items():
+            pipe.watch = functools.partial(self._written, direction)
         to_server, to_client = self.pipes[Direction.TO_SERVER], self.pipes[Direction.TO_CLIENT]
         self.client_end = MemoryStream(to_client, to_server, SocketFacade(client, server))
         self.server_end = MemoryStream(to_server, to_client, SocketFacade(server, client))
 
     def __repr__(self) -> str:
-        return f"<Link {self.owner} {self.pipes}>"
+        return f"<Link {self.owner} {self.target} {self.pipes}>"
+
+    @property
+    def open(self) -> bool:
+        """False once the link was cut or its client has closed its end."""
+        return self.pipes[Direction.TO_SERVER].writable
+
+    def _written(self, direction: Direction, data: bytes) -> bool:
+        if direction is Direction.TO_SERVER and not self.target:
+            words = data.split(b"\r\n", 1)[0].split(b" ")
+            self.target = words[1].decode(errors="replace") if len(words) > 2 else "?"
+        return self.watch is None or self.watch(self, direction, data)
 
     def cut(self) -> None:
         """Break the connection as a reset does: both ends fail at once, bytes under way are lost."""
@@ -252,6 +286,7 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
         self._offer, self._accepted = trio.open_memory_channel[MemoryStream](0)
         self._links: collections.deque[Link] = collections.deque(maxlen=4096)
         self._next_client_port = port + 1
+        self.watch: Watch | None = None
 
     async def connect(self, owner: str = "") -> MemoryStream:
         """Open a link and return the client's end.
@@ -262,6 +297,7 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
         client = (CLIENT_HOST, self._next_client_port)
         self._next_client_port += 1
         link = Link(owner, self.address, client, self._window_bytes)
+        link.watch = self._written
         try:
             await self._offer.send(link.server_end)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -272,6 +308,9 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
     def links(self, owner: str | None = None) -> Iterator[Link]:
         """Yield the links, oldest first, of one owner or of all; closed ones too (the newest 4,096)."""
         return iter([link for link in self._links if owner is None or link.owner == owner])
+
+    def _written(self, link: Link, direction: Direction, data: bytes) -> bool:
+        return self.watch is None or self.watch(link, direction, data)
 
     async def accept(self) -> MemoryStream:
         """Wait for a client."""
@@ -292,12 +331,22 @@ class MemoryNetwork:
     def __init__(self) -> None:
         self._listeners: dict[tuple[str, int], MemoryListener] = {}
         self._refused: dict[str, bool] = {}
+        self._watches: list[Watch] = []
 
     def listen(self, *, window_bytes: int = WINDOW_BYTES) -> MemoryListener:
         """Open a listener on the next free port; a port is never given twice."""
         listener = MemoryListener(FIRST_PORT + 10_000 * len(self._listeners), window_bytes)
+        listener.watch = self._written
         self._listeners[listener.address] = listener
         return listener
+
+    def watch(self, watch: Watch) -> Callable[[], None]:
+        """See (and, by returning False, lose) every write on every link; returns the function that ends it."""
+        self._watches.append(watch)
+        return lambda: self._watches.remove(watch)
+
+    def _written(self, link: Link, direction: Direction, data: bytes) -> bool:
+        return all([watch(link, direction, data) for watch in list(self._watches)])
 
     def connector(self, owner: str = "") -> Connector:
         """Return the connect function of one client."""
@@ -315,10 +364,12 @@ class MemoryNetwork:
         """Let new connections of a client fail (or succeed again)."""
         self._refused[owner] = refused
 
-    def links(self, owner: str | None = None) -> Iterator[Link]:
-        """Yield the links of one owner, or of all."""
+    def links(self, owner: str | None = None, target: str = "") -> Iterator[Link]:
+        """Yield the links of one owner, or of all, whose first request's path begins with `target`."""
         for listener in self._listeners.values():
-            yield from listener.links(owner)
+            for link in listener.links(owner):
+                if link.target.startswith(target):
+                    yield link
 
     def cut(self, owner: str) -> int:
         """Cut every link of a client and return how many there were."""

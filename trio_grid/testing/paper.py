@@ -15,7 +15,7 @@ import httpx
 import trio
 
 from trio_grid.exchange.paper.authentication import ApiKey
-from trio_grid.exchange.paper.build import build_exchange
+from trio_grid.exchange.paper.build import HISTORY_MINUTES, build_exchange
 from trio_grid.exchange.paper.exchange import AccountSpec, PaperEvent, PaperExchange
 from trio_grid.exchange.paper.request_limits import LimitSettings
 from trio_grid.exchange.paper.server import DEFAULT_KEY, PaperServer, PaperUrls
@@ -78,6 +78,7 @@ async def open_paper_exchange(
     speed: float = 1.0,
     start_ms: int | None = None,
     seed: int = 1,
+    history_minutes: int = HISTORY_MINUTES,
     keys: Sequence[ApiKey] | None = None,
     limits: LimitSettings | None = None,
     strict_routing: bool = False,
@@ -89,7 +90,9 @@ async def open_paper_exchange(
     memory it runs by whatever clock Trio runs by, MockClock included; with sockets it needs the real one.
     """
     if exchange is None:
-        exchange = default_exchange(seed=seed, start_ms=START_MS if start_ms is None else start_ms)
+        exchange = default_exchange(
+            seed=seed, start_ms=START_MS if start_ms is None else start_ms, history_minutes=history_minutes
+        )
     clock = ServerClock(exchange.start_ms if start_ms is None else start_ms, speed)
     server = PaperServer(
         exchange,
@@ -111,7 +114,12 @@ async def open_paper_exchange(
         nursery.cancel_scope.cancel(reason="context over")
 
 
-def default_exchange(*, seed: int = 1, start_ms: int = START_MS) -> PaperExchange:
-    """Return the default seeded exchange: one market near 60,000, one account of 10,000 USDT."""
+def default_exchange(
+    *, seed: int = 1, start_ms: int = START_MS, history_minutes: int = HISTORY_MINUTES
+) -> PaperExchange:
+    """Return the default seeded exchange: one market near 60,000, one account of 10,000 USDT.
+
+    Making the klines before `start_ms` takes about 2 ms a minute: tests that need few ask for few.
+    """
     account = AccountSpec(name=DEFAULT_KEY, balance_units=DEFAULT_BALANCE_UNITS)
-    return build_exchange(start_ms=start_ms, seed=seed, accounts=(account,))
+    return build_exchange(start_ms=start_ms, seed=seed, accounts=(account,), history_minutes=history_minutes)

@@ -1,4 +1,4 @@
-"""A client made by hand: its own signing and its own frames, so that the server is not tested by the mind that wrote it."""
+"""A client made by hand, its signing and frames its own: the server is not tested by the mind that made its client."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def form(**params: object) -> str:
     return "&".join(f"{name}={quote(str(value), safe='')}" for name, value in params.items())
 
 
-def signed(handle: PaperHandle, *, secret: str = SECRET, at_ms: int | None = None, **params: object) -> str:
-    text = form(**params, timestamp=handle.now_ms() if at_ms is None else at_ms)
+def signed(handle: PaperHandle, secret: str = SECRET, /, **params: object) -> str:
+    text = form(**params, timestamp=handle.now_ms())
     return f"{text}&signature={hmac_hex(secret, text)}"
 
 
@@ -50,7 +50,7 @@ class RawRest:
         return answer.json()
 
     async def send(self, method: str, path: str, **params: object) -> httpx.Response:
-        query = signed(self.handle, secret=self.secret, **params)
+        query = signed(self.handle, self.secret, **params)
         return await self.http.request(method, f"{path}?{query}", headers=self.headers)
 
     async def ask(self, method: str, path: str, **params: object) -> Any:
@@ -122,6 +122,15 @@ class RawSocket:
             if isinstance(payload, dict) and payload.get("e") == kind:
                 return payload
 
+    async def until_closed(self) -> tuple[int, list[Any]]:
+        """Receive until the connection ends; return the close code (1006 without a close frame) and what came."""
+        received: list[Any] = []
+        try:
+            while True:
+                received.append(await self.receive())
+        except trio_websocket.ConnectionClosed as closed:
+            return (1006 if closed.reason is None else closed.reason.code), received
+
     async def is_silent_for(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
             await self.connection.get_message()
@@ -132,7 +141,7 @@ class RawSocket:
 @asynccontextmanager
 async def raw_socket(handle: PaperHandle, path: str, owner: str = "") -> AsyncIterator[RawSocket]:
     port = int(handle.urls.rest_url.rsplit(":", 1)[1])
-    stream = await handle.connector(owner)("127.0.0.1", port, False)
+    stream: Any = await handle.connector(owner)("127.0.0.1", port, False)
     async with stream, trio.open_nursery() as nursery:
         connection = await trio_websocket.wrap_client_stream(nursery, stream, f"127.0.0.1:{port}", path)
         yield RawSocket(connection)

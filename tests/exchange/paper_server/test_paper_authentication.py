@@ -21,13 +21,14 @@ ACCOUNT = "/fapi/v3/account"
 async def two_accounts(autojump_clock: object) -> AsyncIterator[PaperHandle]:
     exchange = build_exchange(
         start_ms=START_MS,
+        history_minutes=10,
         accounts=(
             AccountSpec(name="first", balance_units=1_000 * 10**8),
             AccountSpec(name="second", balance_units=2_000 * 10**8),
         ),
     )
     keys = [
-        ApiKey(key="firstkey", account="first", secret="firstsecret"),  # noqa: S106 - of a paper account
+        ApiKey(key="firstkey", account="first", secret="firstsecret"),
         ApiKey(key="secondkey", account="second", public_key_pem=PUBLIC_PEM),
     ]
     async with open_paper_exchange(exchange, keys=keys) as handle:
@@ -40,7 +41,7 @@ async def ask(rest: RawRest, query: str, key: str | None = KEY) -> tuple[int, in
     return answer.status_code, answer.json().get("code", 0)
 
 
-def with_signature(text: str, secret: str = "testsecret") -> str:  # noqa: S107 - of the default paper account
+def with_signature(text: str, secret: str = "testsecret") -> str:
     return f"{text}&signature={hmac_hex(secret, text)}"
 
 
@@ -110,7 +111,7 @@ async def test_accounts_do_not_see_each_other_and_ed25519_signs(two_accounts: Pa
 
 
 async def test_timestamps_are_not_compared_when_the_exchange_runs_faster_than_time(autojump_clock: object) -> None:
-    async with open_paper_exchange(speed=60) as handle, raw_rest(handle) as rest:
+    async with open_paper_exchange(speed=60, history_minutes=10) as handle, raw_rest(handle) as rest:
         assert await ask(rest, with_signature(form(timestamp=handle.now_ms() - 3_600_000))) == (200, 0)
         assert await ask(rest, with_signature("timestamp=x")) == (400, -1102)
 
@@ -123,6 +124,6 @@ def test_signature_is_taken_out_wherever_it_stands() -> None:
 
 
 def test_a_key_never_shows_its_secret() -> None:
-    assert "hush" not in repr(ApiKey(key="k", account="a", secret="hush"))  # noqa: S106
+    assert "hush" not in repr(ApiKey(key="k", account="a", secret="hush"))
     with pytest.raises(ValueError, match="either"):
         ApiKey(key="k", account="a")

@@ -25,23 +25,25 @@ def test_weight_starts_over_at_the_full_minute() -> None:
     assert limits.spend_weight("a", 1, start + MINUTE) == 1
 
 
+def refusal_of(limits: RequestLimits, now_ms: int) -> LimitRefusal:
+    with pytest.raises(LimitRefusal) as refused:
+        limits.spend_weight("a", 1, now_ms)
+    return refused.value
+
+
 def test_whoever_goes_on_is_banned_and_longer_each_time() -> None:
     limits = RequestLimits(NARROW)
     now = START_MS // MINUTE * MINUTE
     lengths = []
     for _ in range(2):
         limits.spend_weight("a", 10, now)
-        statuses = []
-        for _ in range(4):
-            with pytest.raises(LimitRefusal) as refused:
-                limits.spend_weight("a", 1, now)
-            statuses.append(refused.value.status)
-        assert statuses == [429, 429, 418, 418]
-        assert f"IP banned until {refused.value.retry_at_ms}." in refused.value.message
-        lengths.append(refused.value.retry_at_ms - now)
-        with pytest.raises(LimitRefusal):
-            limits.spend_weight("a", 0, refused.value.retry_at_ms - 1)
-        now = refused.value.retry_at_ms
+        refusals = [refusal_of(limits, now) for _ in range(4)]
+        assert [refusal.status for refusal in refusals] == [429, 429, 418, 418]
+        until_ms = refusals[-1].retry_at_ms
+        assert f"IP banned until {until_ms}." in refusals[-1].message
+        lengths.append(until_ms - now)
+        assert refusal_of(limits, until_ms - 1).status == 418
+        now = until_ms
         now += MINUTE - now % MINUTE
     assert lengths == [120_000, 480_000]
 
@@ -64,7 +66,7 @@ def test_order_counts_are_kept_per_account_and_a_refused_order_counts_nothing() 
 
 
 async def test_over_the_weight_limit_rest_answers_429_then_418(autojump_clock: object) -> None:
-    async with open_paper_exchange(limits=NARROW) as handle, handle.http() as http:
+    async with open_paper_exchange(history_minutes=10, limits=NARROW) as handle, handle.http() as http:
         for used in range(1, 11):
             answer = await http.get("/fapi/v1/ping")
             assert (answer.status_code, answer.headers["x-mbx-used-weight-1m"]) == (200, str(used))
@@ -79,7 +81,7 @@ async def test_over_the_weight_limit_rest_answers_429_then_418(autojump_clock: o
 
 async def test_over_the_order_limit_both_transports_refuse_and_share_the_count(autojump_clock: object) -> None:
     generous = LimitSettings(orders=NARROW.orders)
-    async with open_paper_exchange(limits=generous) as handle, raw_rest(handle) as rest:
+    async with open_paper_exchange(history_minutes=10, limits=generous) as handle, raw_rest(handle) as rest:
         await rest.place_resting()
         await rest.place_resting(side="SELL")
         third = await rest.send(
@@ -103,7 +105,7 @@ async def test_over_the_order_limit_both_transports_refuse_and_share_the_count(a
 
 
 async def test_limits_in_exchange_info_are_the_servers_own(autojump_clock: object) -> None:
-    async with open_paper_exchange(limits=NARROW) as handle, raw_rest(handle) as rest:
+    async with open_paper_exchange(history_minutes=10, limits=NARROW) as handle, raw_rest(handle) as rest:
         info = await rest.get("/fapi/v1/exchangeInfo")
     assert [(one["rateLimitType"], one["limit"]) for one in info["rateLimits"]] == [
         ("REQUEST_WEIGHT", 10), ("ORDERS", 2), ("ORDERS", 3),

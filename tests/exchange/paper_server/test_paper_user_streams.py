@@ -70,7 +70,7 @@ async def test_events_narrow_what_comes(autojump_clock: object, paper_exchange: 
 
 
 async def test_user_data_comes_on_its_own_routes_only(autojump_clock: object) -> None:
-    async with open_paper_exchange(strict_routing=True) as handle, raw_rest(handle) as rest:
+    async with open_paper_exchange(history_minutes=10, strict_routing=True) as handle, raw_rest(handle) as rest:
         key = await rest.listen_key()
         async with (
             raw_socket(handle, f"/ws/{key}") as unrouted,

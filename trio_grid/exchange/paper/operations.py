@@ -86,14 +86,14 @@ klines_weight = by_limit(500, (99, 1), (499, 2), (1000, 5), (1500, 10))
 depth_weight = by_limit(500, (50, 2), (100, 5), (500, 10), (1000, 20))
 
 
-def public(method: str) -> Run:
-    """Return the call of a public query of the facade."""
-    return lambda call: getattr(call.exchange, method)(call.parameters, call.now_ms)
+def public(query: Callable[[PaperExchange, Mapping[str, str], int], Any]) -> Run:
+    """Return the call of a public query of the exchange."""
+    return lambda call: query(call.exchange, call.parameters, call.now_ms)
 
 
-def private(method: str, **options: Any) -> Run:
-    """Return the call of an account's query or command of the facade."""
-    return lambda call: getattr(call.exchange, method)(call.account, call.parameters, call.now_ms, **options)
+def private(command: Callable[..., Any], **options: Any) -> Run:
+    """Return the call of an account's query or command of the exchange."""
+    return lambda call: command(call.exchange, call.account, call.parameters, call.now_ms, **options)
 
 
 def answer(value: Any) -> Run:
@@ -165,12 +165,11 @@ def literal_parameters(raw: Mapping[str, msgspec.Raw]) -> dict[str, str]:
     return found
 
 
-def _each(call: Call, items: list[Mapping[str, str]], command: str) -> Any:
-    run = getattr(call.exchange, command)
+def _each(call: Call, items: list[Mapping[str, str]], command: Callable[..., Any]) -> Any:
     answers: list[Any] = []
     for item in items:
         try:
-            answers.append(run(call.account, item, call.now_ms))
+            answers.append(command(call.account, item, call.now_ms))
         except PaperRefusal as refusal:
             answers.append(refusal.body())
     return answers
@@ -178,12 +177,7 @@ def _each(call: Call, items: list[Mapping[str, str]], command: str) -> Any:
 
 def place_batch(call: Call) -> Any:
     """Place each order; an item's refusal is its element of the answer."""
-    return _each(call, batch_items(call.parameters), "place_order")
-
-
-def modify_batch(call: Call) -> Any:
-    """Amend each order; an item's refusal is its element of the answer."""
-    return _each(call, batch_items(call.parameters), "modify_order")
+    return _each(call, batch_items(call.parameters), call.exchange.place_order)
 
 
 def cancel_batch(call: Call) -> Any:
@@ -199,7 +193,7 @@ def cancel_batch(call: Call) -> Any:
                 raise Refusal.BAD_PARAMETER.refuse(listed) from None
             if not ids or len(ids) > LARGEST_CANCEL_BATCH:
                 raise Refusal.BAD_PARAMETER.refuse(listed)
-            return _each(call, [{"symbol": symbol, single: str(one)} for one in ids], "cancel_order")
+            return _each(call, [{"symbol": symbol, single: str(one)} for one in ids], call.exchange.cancel_order)
     raise Refusal.MANDATORY.refuse("orderIdList")
 
 
