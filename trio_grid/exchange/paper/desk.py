@@ -16,7 +16,7 @@ from trio_grid.exchange.paper import wire_market as wire
 from trio_grid.exchange.paper.candles import Candle, Candles
 from trio_grid.exchange.paper.fill_models import FillModel
 from trio_grid.exchange.paper.margin import Marks
-from trio_grid.exchange.paper.market import Market, MarketStep, TapeRow
+from trio_grid.exchange.paper.market import Market, MarketStep, TapeRow, Ticker
 from trio_grid.exchange.paper.matching_engine import Book
 from trio_grid.exchange.paper.symbols import PaperSymbol
 
@@ -58,17 +58,6 @@ class PublicTrade(msgspec.Struct, frozen=True):
     first_id: int
     last_id: int
     row: TapeRow
-    time_ms: int
-
-
-class Ticker(msgspec.Struct, frozen=True):
-    """Best prices and quantities over accounts and strangers; `update_id` is the book's version."""
-
-    update_id: int
-    bid_ticks: int
-    bid_lots: int
-    ask_ticks: int
-    ask_lots: int
     time_ms: int
 
 

@@ -34,6 +34,17 @@ class MarketStep(msgspec.Struct, frozen=True):
     ask_lots: int
 
 
+class Ticker(msgspec.Struct, frozen=True):
+    """Best prices and quantities over accounts and strangers; `update_id` is the book's version."""
+
+    update_id: int
+    bid_ticks: int
+    bid_lots: int
+    ask_ticks: int
+    ask_lots: int
+    time_ms: int
+
+
 class Market(Protocol):
     """One symbol's strangers: a source of steps and of the depth behind the best prices.
 

@@ -149,15 +149,15 @@ class Book:
             return Offer(order.price_ticks, ahead, None)
         return None if price is None else Offer(price, self.strangers_lots(side, price), None)
 
-    def available_lots(self, taker_side: Side, limit_ticks: int, wanted_lots: int) -> int:
-        """Return how much of `wanted_lots` could trade at once within a limit (FOK); own orders count as well."""
+    def offers(self, taker_side: Side, limit_ticks: int) -> Iterator[Offer]:
+        """Yield everything that a taker could meet within a limit, the orders first; nothing is taken."""
         side = taker_side.opposite
-        found = sum(o.remaining_lots for o in self.orders(side) if (o.price_ticks - limit_ticks) * side.sign >= 0)
-        for price in self._stranger_levels(side, self.stranger_best(side), limit_ticks):
-            if found >= wanted_lots:
+        for order in self.orders(side):
+            if (order.price_ticks - limit_ticks) * side.sign < 0:
                 break
-            found += self.strangers_lots(side, price)
-        return min(found, wanted_lots)
+            yield Offer(order.price_ticks, order.remaining_lots, order)
+        for price in self._stranger_levels(side, self.stranger_best(side), limit_ticks):
+            yield Offer(price, self.strangers_lots(side, price), None)
 
     # the tape --------------------------------------------------------------------------------------------------------
 

@@ -271,10 +271,31 @@ class Settlement:
             else:
                 self.fill(maker, offer.price_ticks, lots, now_ms, maker=True, trade_id=trade_id)
                 start = None
+                if maker.account == order.account:
+                    # Where prevention is off both sides are booked, and an account's trade ids stay unique.
+                    trade_id = desk.take_trade_id()
             self.fill(order, offer.price_ticks, lots, now_ms, maker=False, trade_id=trade_id, execution=execution)
             if maker is not None:
                 self.knock_out(self.accounts[maker.account], desk.name, now_ms)
             self.knock_out(self.accounts[order.account], desk.name, now_ms)
+
+    def fillable_lots(self, taker: PaperAccount, desk: Desk, side: Side, limit_ticks: int, wanted_lots: int) -> int:
+        """Return how much of `wanted_lots` could surely trade at once within a limit (FOK).
+
+        Reduce-only orders count as far as their accounts' positions reach, the taker's own not at all.
+        """
+        found = 0
+        left: dict[str, int] = {}
+        for offer in desk.book.offers(side, limit_ticks):
+            lots, order = offer.lots, offer.order
+            if order is not None and order.reduce_only:
+                reach = left.get(order.account, 0 if order.account == taker.name else self.reducible_lots(order))
+                lots = min(lots, reach)
+                left[order.account] = reach - lots
+            found += lots
+            if found >= wanted_lots:
+                break
+        return min(found, wanted_lots)
 
     def _prevent(self, taker: PaperOrder, maker: PaperOrder, now_ms: int) -> bool:
         """Self-trade prevention by the taker's mode (not for FOK); True if an order was expired by it."""

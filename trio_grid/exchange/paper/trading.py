@@ -131,8 +131,8 @@ class Trading(Venue):
         if market and desk.book.next_offer(side, limit) is None:
             raise Refusal.MARKET_PRICE_BAND.refuse()
         if request.time_in_force == "FOK":
-            found = desk.book.available_lots(side, limit, request.quantity_lots)
-            if found < request.quantity_lots:
+            found = self.settlement.fillable_lots(owner, desk, side, limit, request.quantity_lots)
+            if found < request.quantity_lots or (request.reduce_only and found > abs(owner.position(desk.name).lots)):
                 raise Refusal.FOK_REJECTED.refuse()
         return owner, desk, request
 

@@ -115,10 +115,9 @@ class Venue:
 
     # time ------------------------------------------------------------------------------------------------------------
 
-    def next_event_ms(self) -> int | None:
-        """Return when something happens by itself next; None if nothing ever will."""
-        due = self._next_due()
-        return None if due is None else max(due[0], self.now_ms)
+    def next_event_ms(self) -> int:
+        """Return when something happens by itself next."""
+        return max(self._next_due()[0], self.now_ms)
 
     def advance(self, now_ms: int, max_steps: int | None = None) -> bool:
         """Let everything up to and including `now_ms` happen; a time before the newest seen counts as that.
@@ -129,7 +128,7 @@ class Venue:
         for desk in self.desks.values():
             desk.market.skip_towards(now_ms)
         done = 0
-        while (due := self._next_due()) is not None and due[0] <= now_ms:
+        while (due := self._next_due())[0] <= now_ms:
             if max_steps is not None and done >= max_steps:
                 return False
             self.now_ms = max(self.now_ms, due[0])
@@ -138,33 +137,32 @@ class Venue:
         self.now_ms = now_ms
         return True
 
-    def _next_due(self) -> _Due | None:
-        best: _Due | None = None
+    def _next_due(self) -> _Due:
+        best: _Due = (self.next_housekeeping_ms, _RANK_HOUSEKEEPING, 0, self._keep_house)
+        live = False
         for index, desk in enumerate(self.desks.values()):
             step_ms, close_ms = desk.market.next_time_ms(), desk.candles.next_close_ms()
-            if step_ms is not None and (best is None or (step_ms, _RANK_MARKET, index) < best[:3]):
+            live = live or step_ms is not None
+            if step_ms is not None and (step_ms, _RANK_MARKET, index) < best[:3]:
                 best = (step_ms, _RANK_MARKET, index, self._stepper(desk))
             # A flat candle of a market that has ended would be closed for ever.
             closes = close_ms is not None and (step_ms is not None or desk.candles.has_trades)
-            if close_ms is not None and closes and (best is None or (close_ms, _RANK_CANDLE, index) < best[:3]):
+            if close_ms is not None and closes and (close_ms, _RANK_CANDLE, index) < best[:3]:
                 best = (close_ms, _RANK_CANDLE, index, self._closer(desk))
-        if best is None and not self.good_till and not self.countdowns:
-            return None
-        for rank, time_ms, action in self._timers():
-            if best is None or (time_ms, rank, 0) < best[:3]:
-                best = (time_ms, rank, 0, action)
+        # Where every market has ended no mark price is left to pay funding at.
+        if live and (self.next_funding_ms, _RANK_FUNDING, 0) < best[:3]:
+            best = (self.next_funding_ms, _RANK_FUNDING, 0, self._pay_funding)
+        for time_ms, action in self._deadlines():
+            if (time_ms, _RANK_DEADLINE, 0) < best[:3]:
+                best = (time_ms, _RANK_DEADLINE, 0, action)
         return best
 
-    def _timers(self) -> list[tuple[int, int, Callable[[int], None]]]:
-        rows: list[tuple[int, int, Callable[[int], None]]] = [
-            (_RANK_HOUSEKEEPING, self.next_housekeeping_ms, self._keep_house),
-            (_RANK_FUNDING, self.next_funding_ms, self._pay_funding),
-        ]
+    def _deadlines(self) -> list[tuple[int, Callable[[int], None]]]:
+        rows: list[tuple[int, Callable[[int], None]]] = []
         if self.countdowns:
-            rows.append((_RANK_DEADLINE, min(self.countdowns.values()), self._count_down))
+            rows.append((min(self.countdowns.values()), self._count_down))
         if self.good_till:
-            first = min(order.good_till_ms for order in self.good_till.values())
-            rows.append((_RANK_DEADLINE, first, self._expire_good_till))
+            rows.append((min(order.good_till_ms for order in self.good_till.values()), self._expire_good_till))
         return rows
 
     def _stepper(self, desk: Desk) -> Callable[[int], None]:

@@ -6,15 +6,12 @@ It must never decide or change anything.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trio_grid.exchange.paper.candles import Candle, close_time_of
-from trio_grid.exchange.paper.market import TapeRow
+from trio_grid.exchange.paper.market import TapeRow, Ticker
 from trio_grid.exchange.paper.symbols import PaperSymbol
 from trio_grid.exchange.paper.wire import mark_text, price_text, quantity_text, quote_text
-
-if TYPE_CHECKING:
-    from trio_grid.exchange.paper.desk import Ticker
 
 Body = dict[str, Any]
 
