@@ -219,6 +219,12 @@ class Bench:
         """Fill the order of a slot (wholly, or some lots) and report it; return what follows."""
         return self.tell(self.fill_silently(rung, lots))
 
+    def fill_and_settle(self, *rungs: int) -> None:
+        """Fill the orders of these slots one after the other, and deliver all that follows."""
+        for rung in rungs:
+            self.fill(rung)
+            self.settle()
+
     def fill_silently(self, rung: int, lots: int | None = None) -> OrderUpdate:
         """Fill the order of a slot without telling the grid; return the report."""
         return self.exchange.fill(self.order(rung).client_order_id, lots)

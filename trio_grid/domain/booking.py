@@ -45,6 +45,8 @@ LONGEST_RETRY_MS = 60_000
 LARGEST_REPRICE_TICKS = 20
 REDUCE_ONLY_EXPIRY = 4
 """The exchange's expiry reason of a reduce-only order that would no longer reduce the position."""
+FORCED_CLOSINGS = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+"""Client order ids of the exchange's own orders: liquidation, auto-deleveraging, delisting."""
 
 replace = msgspec.structs.replace
 
@@ -202,6 +204,8 @@ def book_trade(grid: Grid, trade: Trade) -> bool:
     if parts is None:
         grid.count(foreign_fills=1)
         grid.update(foreign_lots=grid.fields.foreign_lots + trade.side.sign * trade.quantity_lots)
+        if trade.client_order_id.startswith(FORCED_CLOSINGS):
+            halt(grid, f"the exchange itself closed {trade.quantity_lots} lots by order {trade.client_order_id}")
         return True
     grid.count(fills=1)
     value = trade.price_ticks * trade.quantity_lots

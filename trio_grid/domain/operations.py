@@ -192,6 +192,9 @@ def accept_position(grid: Grid, accepted: PositionAccepted) -> None:
 def write_off(grid: Grid, written: InventoryWrittenOff) -> None:
     """Write off slot inventory that the exchange closed by itself; the foreign trades that did it cancel out.
 
+    What the inventory cost leaves the grid's cash with it: the loss is in the exchange's own realized profit, and the
+    slots' view has no round trip for it.
+
     Raises:
         InvariantBroken: a slot does not exist or still has an order.
     """
@@ -201,6 +204,6 @@ def write_off(grid: Grid, written: InventoryWrittenOff) -> None:
             raise InvariantBroken(f"slot {rung} has no inventory that could be written off, or still has an order")
     for slot in filter(None, slots):
         lots = slot.inventory_lots * slot.use.sign
-        grid.put(msgspec.structs.replace(slot, inventory_lots=0, entry_value=0, exit_value=0))
+        grid.put(msgspec.structs.replace(slot, inventory_lots=0, entry_value=0, exit_value=0, retries=0))
         grid.update(foreign_lots=grid.fields.foreign_lots + lots, suspicion=None)
         grid.notices.append(f"slot {slot.rung}: {lots} lots written off: {written.words}")

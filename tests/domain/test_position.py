@@ -1,0 +1,374 @@
+"""Net position, foreign trades, differences, the operator's word, corrections under their fence, changed filters."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from tests.domain.grid_bench import (
+    ANCHOR,
+    INSTRUMENT,
+    INTERVAL,
+    LEVEL_LOTS,
+    Bench,
+    cancelled,
+    instrument,
+    placed,
+    reading,
+    rung_price,
+    settings,
+)
+from trio_grid.domain.events import FundingRecord, OrderUpdate, RecordStatus, Side
+from trio_grid.domain.grid_state import GridState
+from trio_grid.domain.inputs import (
+    Condition,
+    ConditionChanged,
+    Correction,
+    FiltersChanged,
+    InventoryWrittenOff,
+    PositionAccepted,
+    PositionObserved,
+    TradingState,
+    TradingStateChanged,
+)
+from trio_grid.domain.instrument import MoneyUnits, PriceTicks, QuantityLots
+from trio_grid.domain.settings import LatticeSettings, Mode, Spacing
+from trio_grid.domain.slot import OrderStatus, Role
+from trio_grid.errors import InvariantBroken
+
+# The position equation -----------------------------------------------------------------------------------------------
+
+
+def test_position_is_baseline_plus_foreign_plus_net() -> None:
+    bench = Bench(settings(Mode.NEUTRAL), baseline_lots=25)
+    bench.ladder()
+    bench.fill(-1)
+    bench.settle()
+    bench.fill(0, 4)
+    bench.exchange.foreign_trade(Side.SELL, 7)
+    bench.tell(bench.exchange.walk(0))
+    grid = bench.state.grid
+    assert (grid.fields.baseline_lots, grid.fields.foreign_lots, grid.net_lots) == (25, -7, 6)
+    assert grid.position_lots == bench.exchange.position_lots == 24
+    bench.check_books()
+
+
+def test_the_watermark_bounds_what_has_to_be_remembered() -> None:
+    """F24: booked trade ids are forgotten below the watermark, and still not booked again."""
+    bench = Bench(settings(levels_below=1))
+    bench.ladder()
+    for _ in range(50):
+        bench.fill(-1)
+        bench.settle()
+    assert len(bench.state.grid.booked) == 50
+    bench.tell(bench.exchange.walk(0))
+    assert bench.state.grid.booked == set()
+    assert bench.state.grid.fields.trade_watermark == 50
+    bench.tell(bench.exchange.walk(0))
+    assert bench.state.grid.fields.counters.fills == 50
+    bench.check_books()
+
+
+def test_f24_what_is_remembered_of_settled_orders_and_refusals_is_bounded() -> None:
+    bench = Bench(settings(levels_below=1))
+    bench.ladder()
+    for _ in range(1_100):
+        bench.tell(bench.exchange.end(bench.order(-1).client_order_id, RecordStatus.CANCELED))
+        bench.settle()
+    assert len(bench.state.grid.settled) == 1_024
+    assert len(bench.state.grid.book) == 1
+
+
+def observed(bench: Bench, lots: int, fence: int | None = None) -> None:
+    bench.tell(PositionObserved(position_lots=lots, fence=bench.state.sequence if fence is None else fence))
+
+
+@pytest.mark.parametrize(("mode", "state"), [(Mode.LONG, TradingState.REDUCING), (Mode.NEUTRAL, TradingState.HALTED)])
+def test_a_difference_counts_when_seen_twice_alike_two_seconds_apart(mode: Mode, state: TradingState) -> None:
+    bench = Bench(settings(mode))
+    bench.ladder()
+    observed(bench, 5)
+    assert bench.trading_state() is TradingState.ACTIVE
+    bench.pass_time(1_999)
+    observed(bench, 5)
+    assert bench.trading_state() is TradingState.ACTIVE, "not two seconds apart"
+    bench.pass_time(1)
+    observed(bench, 5)
+    assert bench.trading_state() is state
+    assert any("no trade" in notice and "explains the difference" in notice for notice in bench.notices)
+
+
+def test_two_different_differences_are_not_the_same_twice() -> None:
+    bench = Bench()
+    bench.ladder()
+    for lots in (5, 6, 5, 0, 5):
+        observed(bench, lots)
+        bench.pass_time(2_000)
+    assert bench.trading_state() is TradingState.ACTIVE
+    observed(bench, 5)
+    assert bench.trading_state() is TradingState.REDUCING
+
+
+def test_a_position_read_before_a_booking_is_ignored() -> None:
+    bench = Bench()
+    bench.ladder()
+    fence = bench.state.sequence
+    bench.fill(-1)
+    for _ in range(3):
+        observed(bench, 0, fence)
+        bench.pass_time(5_000)
+    assert bench.state.grid.fields.suspicion is None
+    assert bench.trading_state() is TradingState.ACTIVE
+
+
+def test_a_position_is_not_compared_while_executions_are_unbooked() -> None:
+    bench = Bench()
+    bench.ladder()
+    report = bench.fill_silently(-1, 4)
+    bench.tell(OrderUpdate(order=report.order))
+    for _ in range(2):
+        observed(bench, 4)
+        bench.pass_time(2_000)
+    assert bench.trading_state() is TradingState.ACTIVE
+
+
+def test_resume_with_an_accepted_position_books_the_difference_as_foreign() -> None:
+    bench = Bench()
+    bench.ladder()
+    observed(bench, 5)
+    bench.pass_time(2_000)
+    observed(bench, 5)
+    bench.settle()
+    bench.tell(PositionAccepted(difference_lots=5, words="bought by hand on the phone"))
+    assert bench.state.grid.fields.foreign_lots == 5
+    assert bench.state.grid.position_lots == 5
+    assert "bought by hand on the phone" in bench.notices[-1]
+    assert len(placed(bench.tell(TradingStateChanged(state=TradingState.ACTIVE, reason="resume")))) == 3
+    observed(bench, 5)
+    bench.pass_time(2_000)
+    observed(bench, 5)
+    assert bench.trading_state() is TradingState.ACTIVE
+
+
+def test_inventory_that_the_exchange_closed_is_written_off_by_the_operator_alone() -> None:
+    bench = Bench()
+    bench.ladder()
+    bench.fill(-1)
+    bench.settle()
+    bench.exchange.foreign_trade(Side.SELL, LEVEL_LOTS, rung_price(-2), "autoclose-1633333333")
+    bench.tell(bench.exchange.end(bench.order(-1).client_order_id, RecordStatus.EXPIRED, 4))
+    bench.tell(bench.exchange.walk(0))
+    assert bench.trading_state() is TradingState.HALTED
+    assert bench.slot(-1).inventory_lots == LEVEL_LOTS, "nothing is written off by itself"
+    assert bench.state.grid.position_lots == bench.exchange.position_lots == 0
+    realized = bench.state.grid.realized_units
+    bench.tell(InventoryWrittenOff(rungs=(-1,), words="liquidated"))
+    grid = bench.state.grid
+    assert grid.book.get(-1) is None
+    assert (grid.net_lots, grid.fields.foreign_lots) == (0, 0)
+    assert grid.position_lots == bench.exchange.position_lots
+    assert grid.realized_units == realized
+    assert grid.fields.cash_ticks_lots == grid.fields.ledger.slot_realized_ticks_lots, "no equity in what is gone"
+
+
+@pytest.mark.parametrize("name", ["autoclose-1", "adl_autoclose", "settlement_autoclose-9"])
+def test_a_forced_closing_of_the_exchange_halts(name: str) -> None:
+    bench = Bench()
+    bench.ladder()
+    bench.fill(-1)
+    trade = bench.exchange.foreign_trade(Side.SELL, 3, rung_price(-2), name)
+    bench.tell(bench.exchange.walk(0))
+    assert trade.client_order_id == name
+    assert bench.trading_state() is TradingState.HALTED
+
+
+def test_only_held_inventory_without_an_order_can_be_written_off() -> None:
+    bench = Bench()
+    bench.ladder()
+    bench.fill(-1)
+    for rung in (-1, -2, 7):
+        with pytest.raises(InvariantBroken, match="written off"):
+            bench.tell(InventoryWrittenOff(rungs=(rung,), words="no"))
+
+
+def test_funding_is_booked_once() -> None:
+    bench = Bench()
+    bench.ladder()
+    paid = FundingRecord(record_id=8, amount_units=MoneyUnits(-700), asset="USDT", time_ms=bench.now_ms)
+    before = bench.state.grid.realized_units
+    bench.tell(paid, paid)
+    assert bench.state.grid.realized_units == before - 700
+
+
+# The fence -----------------------------------------------------------------------------------------------------------
+
+
+def test_s7_a_correction_from_before_an_update_changes_nothing_but_the_counter() -> None:
+    """S7: snapshot at T1, update at T1.5, the answer of T1 arrives at T2."""
+    bench = Bench()
+    bench.ladder()
+    version = bench.slot(-1).version
+    name = bench.order(-1).client_order_id
+    answer_of_t1 = bench.exchange.record(name)
+    bench.fill(-1, 4)
+    for correction in (
+        Correction(rung=-1, version=version, evidence=answer_of_t1),
+        Correction(rung=40, version=version, evidence=answer_of_t1),
+    ):
+        before = msgspec.json.decode(bench.state.image())
+        assert bench.tell(correction) == []
+        after = msgspec.json.decode(bench.state.image())
+        assert after["fields"]["counters"].pop("stale_corrections") == (
+            before["fields"]["counters"].pop("stale_corrections") + 1
+        )
+        assert after["fields"].pop("sequence") == before["fields"].pop("sequence") + 1
+        assert after == before
+
+
+def test_a_record_that_changes_nothing_leaves_the_version() -> None:
+    """R8: the version is that of the last record that changed a field; an echo does not make corrections stale."""
+    bench = Bench()
+    bench.ladder()
+    version = bench.slot(-1).version
+    bench.tell(OrderUpdate(order=bench.exchange.record(bench.order(-1).client_order_id)))
+    assert bench.slot(-1).version == version
+
+
+def test_a_correction_is_never_a_state_even_with_the_right_version() -> None:
+    """R8: the exchange's old record goes through the table: executed quantity does not fall, the dead stay dead."""
+    bench = Bench()
+    bench.ladder()
+    name = bench.order(-1).client_order_id
+    old = bench.exchange.record(name)
+    report = bench.fill_silently(-1, 4)
+    bench.tell(report)
+    bench.tell(Correction(rung=-1, version=bench.slot(-1).version, evidence=old))
+    assert bench.order(-1).executed_lots == 4
+    end = bench.exchange.fill(name)
+    bench.tell(OrderUpdate(order=end.order))
+    assert bench.status(-1) is OrderStatus.SETTLING
+    bench.tell(Correction(rung=-1, version=bench.slot(-1).version, evidence=old))
+    assert bench.status(-1) is OrderStatus.SETTLING
+
+
+def test_s17_missing_on_the_exchange_is_not_cancelled() -> None:
+    """S17: an order that left the open orders is asked for with its trades; until then it stays what it was."""
+    bench = Bench()
+    bench.ladder()
+    report = bench.fill_silently(-1)
+    assert bench.status(-1) is OrderStatus.LOCKED
+    record = report.order
+    bench.tell(Correction(rung=-1, version=bench.slot(-1).version, evidence=record))
+    assert bench.slot(-1).inventory_lots == 0
+    assert bench.status(-1) is OrderStatus.SETTLING, "no new order before the fills are booked"
+    bench.tell(bench.exchange.walk(0))
+    assert bench.slot(-1).inventory_lots == LEVEL_LOTS
+    bench.settle()
+    bench.check_books()
+
+
+# Changed filters -----------------------------------------------------------------------------------------------------
+
+
+def busy(mode: Mode = Mode.NEUTRAL) -> Bench:
+    """Return a bench with inventory, a partly filled opening, closings and a finished round trip."""
+    bench = Bench(settings(mode, max_inventory_lots=QuantityLots(200), stop_loss_ticks=PriceTicks(500_000)))
+    bench.ladder()
+    bench.fill(-1)
+    bench.settle()
+    bench.fill(-1)
+    bench.settle()
+    bench.fill(-1)
+    bench.settle()
+    bench.price(rung_price(-2) + 1)
+    bench.settle()
+    bench.fill(-2, 3)
+    return bench
+
+
+def test_finer_units_rescale_everything_exactly() -> None:
+    bench = busy()
+    before = bench.state.grid
+    money = (before.realized_units, before.drawdown_bound(), before.net_lots)
+    old = {slot.rung: slot for slot in before.book.in_order()}
+    cash = before.fields.cash_ticks_lots * before.instrument.tick_lot_units
+    finer = msgspec.structs.replace(
+        INSTRUMENT,
+        tick_size=Decimal("0.05"),
+        lot_size=Decimal("0.0005"),
+        max_price_ticks=PriceTicks(20_000_000),
+        min_quantity_lots=QuantityLots(2),
+        max_quantity_lots=QuantityLots(2_000),
+    )
+    actions = bench.tell(FiltersChanged(instrument=finer))
+    assert placed(actions) == {}, "changed filters stop openings"
+    grid = bench.state.grid
+    assert grid.realized_units == money[0]
+    assert grid.net_lots == 2 * money[2]
+    assert grid.fields.cash_ticks_lots * grid.instrument.tick_lot_units == cash
+    assert grid.fields.anchor_ticks == 2 * ANCHOR
+    assert grid.settings.max_inventory_lots == 400
+    assert grid.settings.stop_loss_ticks == 1_000_000
+    for rung, slot in old.items():
+        now = bench.slot(rung)
+        assert now.open_price_ticks == 2 * slot.open_price_ticks
+        assert now.exit_price_ticks == 2 * slot.exit_price_ticks
+        assert now.inventory_lots == 2 * slot.inventory_lots
+        assert now.entry_value == 4 * slot.entry_value
+        if slot.order is not None and now.order is not None:
+            assert now.order.client_order_id == slot.order.client_order_id
+            assert now.order.price_ticks == 2 * (slot.order.price_ticks or 0)
+            assert now.order.quantity_lots == 2 * slot.order.quantity_lots
+            assert now.order.executed_lots == 2 * slot.order.executed_lots
+    assert GridImage(bench)
+
+
+def GridImage(bench: Bench) -> bool:
+
+    return GridState.from_image(bench.state.image()).image() == bench.state.image()
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        {"tick_size": Decimal("0.03")},
+        {"tick_size": Decimal("0.20")},
+        {"lot_size": Decimal("0.0007")},
+        {"lot_size": Decimal("0.002")},
+        {"symbol": "ETHUSDT"},
+    ],
+)
+def test_units_that_do_not_divide_the_old_ones_are_refused(units: dict[str, Decimal]) -> None:
+    bench = busy()
+    image = bench.state.image()
+    with pytest.raises(InvariantBroken, match="do not divide"):
+        bench.tell(FiltersChanged(instrument=msgspec.structs.replace(INSTRUMENT, **units)))
+    assert bench.state.image() == image
+
+
+def test_filters_alone_may_change_and_say_which_level_is_skipped() -> None:
+    bench = Bench()
+    bench.ladder()
+    stricter = instrument(min_notional_units=MoneyUnits(LEVEL_LOTS * rung_price(-2) * 10_000))
+    assert cancelled(bench.tell(FiltersChanged(instrument=stricter))) == [-3, -2, -1]
+    bench.settle()
+    assert set(placed(bench.tell(ConditionChanged(condition=Condition.FILTERS_CHANGED, active=False)))) == {-1, -2}
+
+
+def test_units_may_change_between_two_sessions() -> None:
+    bench = busy()
+    net = bench.state.grid.net_lots
+    finer = instrument(tick_size=Decimal("0.01"), max_price_ticks=PriceTicks(100_000_000))
+    bench.units = finer
+    lattice = LatticeSettings(spacing=Spacing.ARITHMETIC, interval_ticks=10 * INTERVAL)
+    chosen = settings(Mode.NEUTRAL, lattice=lattice)
+    bench.restart(chosen)
+    assert bench.state.grid.net_lots == net
+    assert bench.resting(Role.CLOSE) == {-1: 10 * ANCHOR}
+    assert Condition.FILTERS_CHANGED not in bench.state.grid.fields.conditions
+    bench.price(10 * (ANCHOR - 300))
+    bench.tell(reading())
+    bench.tell(ConditionChanged(condition=Condition.STARTING, active=False))
+    assert all(order.price_ticks is None or order.price_ticks > 1_000_000 for order in placed(bench.actions).values())
