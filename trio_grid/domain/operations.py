@@ -205,5 +205,10 @@ def write_off(grid: Grid, written: InventoryWrittenOff) -> None:
     for slot in filter(None, slots):
         lots = slot.inventory_lots * slot.use.sign
         grid.put(msgspec.structs.replace(slot, inventory_lots=0, entry_value=0, exit_value=0, retries=0))
-        grid.update(foreign_lots=grid.fields.foreign_lots + lots, suspicion=None)
+        cost = slot.use.sign * (slot.entry_value - slot.exit_value)
+        grid.update(
+            foreign_lots=grid.fields.foreign_lots + lots,
+            cash_ticks_lots=grid.fields.cash_ticks_lots + cost,
+            suspicion=None,
+        )
         grid.notices.append(f"slot {slot.rung}: {lots} lots written off: {written.words}")
