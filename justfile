@@ -23,7 +23,7 @@ test *args: lint types imports sizes docs
 lint: (_setup "requirements-dev.txt")
     @{{ bin }}/ruff check .
     @{{ bin }}/ruff format --check .
-    @find trio_grid tests tools -name '*.py' -print0 | xargs -0 {{ bin }}/flake8-async --enable=ASYNC --disable=ASYNC9,ASYNC109
+    @{{ bin }}/python tools/async_lint.py
 
 # Types: mypy --strict
 types: (_setup "requirements-dev.txt")

@@ -97,6 +97,7 @@ def manager_with(levels: int) -> tuple[PositionManager, list[JournalRecord]]:
 
 async def bench(levels: int) -> None:
     """Print the figures of one ladder. Nothing in it waits; the manager's lock asks for a task to belong to."""
+    await trio.lowlevel.checkpoint()
     manager, records = manager_with(levels)
     quiet, above, below = ticker(ANCHOR_TICKS), ticker(ANCHOR_TICKS + 450), ticker(ANCHOR_TICKS - 450)
 

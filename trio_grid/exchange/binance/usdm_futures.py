@@ -298,6 +298,6 @@ async def open_usdm_futures(
         websocket = None
         if signer is not None:
             websocket = WebSocketApi(connect, endpoints.ws_api_url, signer, clock, limits, recv_window_ms, ignored)
-            nursery.start_soon(websocket.run)
+            nursery.start_soon(websocket.run)  # noqa: ASYNC113 - it has no readiness: orders go by REST until it stands
         entry = OrderEntry(websocket, rest, clock, limits, recv_window_ms, ignored)
         yield UsdmFutures(endpoints, connect, rest, entry, clock, limits, ignored)
