@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import msgspec
 
@@ -37,7 +37,11 @@ from trio_grid.exchange.paper.market_rows import (
 )
 from trio_grid.exchange.paper.symbols import default_instrument
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _SAMPLE_ROWS = 5_000
+_BLOCK_BYTES = 1 << 20
 _SYMBOL = re.compile(r"(?<![A-Z0-9])([A-Z0-9]{2,20}(?:USDT|USDC|FDUSD|BUSD))(?![A-Z0-9])")
 
 
@@ -80,26 +84,64 @@ def _file_rows(path: Path) -> Iterator[RawRow]:
     if suffix == ".parquet":
         yield from _parquet_rows(path)
     elif suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(_buffered(path)) as archive:
             names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
             if len(names) != 1:
                 raise ConfigError([f"{path}: holds {len(names)} CSV files, one is needed"])
             with archive.open(names[0]) as member:
                 yield from _csv_rows(path, member)
     elif suffix == ".gz":
-        with gzip.open(path, "rb") as packed:
+        with gzip.GzipFile(fileobj=_buffered(path)) as packed:
             yield from _csv_rows(path, packed)
     elif suffix == ".csv":
-        with path.open("rb") as plain:
-            yield from _csv_rows(path, plain)
+        yield from _csv_rows(path, _buffered(path))
     else:
         raise ConfigError([f"{path}: is neither .csv nor .csv.gz nor .zip nor .parquet"])
 
 
-def _csv_rows(path: Path, stream: IO[bytes] | gzip.GzipFile) -> Iterator[RawRow]:
-    text = io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8-sig", newline="")
-    for line, fields in enumerate(csv.reader(text), start=1):
-        yield RawRow(path.name, line, fields)
+class _Reopened(io.RawIOBase):
+    """A file that is open only while a block of it is read.
+
+    A replay goes on for days and is dropped at any row: nothing may stay open meanwhile, nor depend on being closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place = 0
+        self._size = path.stat().st_size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = max(0, base + offset)
+        return self._place
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._place)
+            count = file.readinto(view)
+        self._place += count
+        return count
+
+
+def _buffered(path: Path) -> io.BufferedReader:
+    return io.BufferedReader(_Reopened(path), _BLOCK_BYTES)
+
+
+def _csv_rows(path: Path, stream: IO[bytes] | io.BufferedIOBase) -> Iterator[RawRow]:
+    # Closed here: a wrapper that is merely dropped, when only the first rows were wanted, complains of an unclosed file.
+    with io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8-sig", newline="") as text:
+        for line, fields in enumerate(csv.reader(text), start=1):
+            yield RawRow(path.name, line, fields)
 
 
 def _parquet_rows(path: Path) -> Iterator[RawRow]:
