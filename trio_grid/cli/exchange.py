@@ -136,15 +136,15 @@ async def run_exchange(options: ExchangeOptions) -> None:
 def make_server(options: ExchangeOptions) -> PaperServer:
     """Compose market, accounts, clock and server; call it inside `trio.run`."""
     accounts = options.accounts or ((_default_key(), DEFAULT_BALANCE),)
-    wall_ms = int(time.time() * 1000)
     exchange = build_exchange(
-        start_ms=wall_ms,
+        start_ms=_wall_ms(),
         seed=options.seed,
         symbol=options.symbol,
         market_files=options.market_files,
         accounts=tuple(AccountSpec(name=key.account, balance_units=balance) for key, balance in accounts),
     )
-    start_ms = max(wall_ms, exchange.start_ms) if exchange.follows_wall_clock else exchange.start_ms
+    # Read again: making the market's past takes a while, and clients on this machine sign with its clock.
+    start_ms = max(_wall_ms(), exchange.start_ms) if exchange.follows_wall_clock else exchange.start_ms
     return PaperServer(
         exchange,
         clock=ServerClock(start_ms, options.speed),
@@ -192,6 +192,10 @@ def _three_parts(text: str, form: str) -> tuple[str, str, MoneyUnits]:
     if balance <= 0:
         raise argparse.ArgumentTypeError(f"the balance {parts[2]!r} must be positive")
     return parts[0], parts[1], balance
+
+
+def _wall_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _speed(text: str) -> float:

@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
+import trio_websocket
 
-from tests.exchange.paper_server.raw_client import SYMBOL, raw_rest, raw_socket
+from tests.exchange.paper_server.raw_client import SYMBOL, RawSocket, raw_rest, raw_socket
 from trio_grid.exchange.paper.build import build_exchange
 from trio_grid.exchange.paper.exchange import AccountSpec
 from trio_grid.testing.memory_network import Direction, MemoryNetwork
@@ -154,3 +156,66 @@ def test_same_seed_same_bytes() -> None:
     first, second = seeded_run(11, session), seeded_run(11, session)
     assert first == second
     assert len(first) > 100
+
+
+async def read_answer(stream: trio.abc.ReceiveStream) -> bytes:
+    """Read one HTTP answer with a content length."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += await stream.receive_some()
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    while len(body) < length:
+        body += await stream.receive_some()
+    return received
+
+
+PLAIN = b"GET /fapi/v1/ping HTTP/1.1\r\nhost: x\r\n\r\n"
+UNREAD = b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\nGET upgrade: websocket"[:-2]
+
+
+@pytest.mark.parametrize(
+    "before", [[PLAIN], [PLAIN] * 3, [UNREAD, PLAIN]], ids=["one", "three", "unknown route with a body"]
+)
+@pytest.mark.parametrize("chunk", [1, 7, 10_000])
+async def test_a_websocket_may_follow_plain_requests_on_one_connection(
+    autojump_clock: object, paper_exchange: PaperHandle, before: list[bytes], chunk: int
+) -> None:
+    port = int(paper_exchange.urls.rest_url.rsplit(":", 1)[1])
+    stream: Any = await paper_exchange.connector()("127.0.0.1", port, False)
+    send_all = stream.send_all
+
+    async def send_in_pieces(data: bytes) -> None:
+        for start in range(0, len(data), chunk):
+            await send_all(data[start : start + chunk])
+            await trio.testing.wait_all_tasks_blocked()
+
+    async with stream, trio.open_nursery() as nursery:
+        for request in before:
+            await send_in_pieces(request)
+            assert (await read_answer(stream)).startswith(b"HTTP/1.1 ")
+        stream.send_all = send_in_pieces
+        connection = await trio_websocket.wrap_client_stream(nursery, stream, "127.0.0.1", BOOK)
+        assert (await RawSocket(connection).event("bookTicker"))["s"] == SYMBOL
+        await connection.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_whose_client_has_gone_leaves_no_task(
+    autojump_clock: object, paper_exchange: PaperHandle
+) -> None:
+    def tasks(task: trio.lowlevel.Task) -> int:
+        return sum(1 + tasks(child) for nursery in task.child_nurseries for child in nursery.child_tasks)
+
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    await trio.testing.wait_all_tasks_blocked()
+    before = tasks(root)
+    port = int(paper_exchange.urls.rest_url.rsplit(":", 1)[1])
+    for number, noise in enumerate((PLAIN, b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n", UNREAD)):
+        async with await paper_exchange.connector()("127.0.0.1", port, False) as stream:
+            await stream.send_all(noise)
+            if number == 0:
+                await read_answer(stream)
+        await trio.testing.wait_all_tasks_blocked()
+        assert tasks(root) == before, noise

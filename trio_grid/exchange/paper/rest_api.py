@@ -6,13 +6,13 @@ Binance's error bodies and headers. It must never decide what a request means.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
-import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -144,7 +144,9 @@ def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> Resp
 
 
 async def _unknown_route(request: Request, error: Exception) -> Response:
-    await trio.lowlevel.checkpoint()
+    # The body is read first: a connection closed on a client that still sends would lose the answer.
+    with contextlib.suppress(PaperRefusal):
+        await _limited_body(request)
     path, method = request.url.path, request.method
     return _json(404, {"code": -5000, "msg": f"Path {path}, Method {method} is invalid"})
 

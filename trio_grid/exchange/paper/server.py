@@ -24,6 +24,12 @@ from hypercorn.utils import wrap_app
 from starlette.applications import Starlette
 
 from trio_grid.exchange.paper.authentication import ApiKey, KeyRing
+from trio_grid.exchange.paper.connection_streams import (
+    LARGEST_HEAD_BYTES,
+    HttpConversation,
+    PeekedStream,
+    asks_for_websocket,
+)
 from trio_grid.exchange.paper.exchange import PaperEvent, PaperExchange
 from trio_grid.exchange.paper.exchange_task import ExchangeTask
 from trio_grid.exchange.paper.listen_keys import ListenKeys
@@ -41,7 +47,6 @@ logger = logging.getLogger(__name__)
 HEAD_DEADLINE_S = 10.0
 """A connection that has not sent its request head by then is closed."""
 
-LARGEST_HEAD_BYTES = 64 * 1024
 KEEP_ALIVE_S = 75.0
 """Hypercorn's default of 5 s closes pooled connections under the client."""
 
@@ -67,49 +72,6 @@ class PaperUrls:
         """Return the URLs of one address."""
         shown = f"[{host}]" if ":" in host else host
         return cls(f"http://{shown}:{port}", f"ws://{shown}:{port}", f"ws://{shown}:{port}/ws-fapi/v1")
-
-
-class PeekedStream(trio.abc.HalfCloseableStream):
-    """A stream whose first bytes have been looked at and are given again."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self._head = bytearray()
-        self.socket = inner.socket
-
-    async def peek_head(self) -> bytes:
-        """Read until the head is complete, too long or over, and return it in lower case."""
-        while b"\r\n\r\n" not in self._head and len(self._head) < LARGEST_HEAD_BYTES:
-            data = await self._inner.receive_some(65_536)
-            if not data:
-                break
-            self._head += data
-        return bytes(self._head).lower()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Give the bytes that were looked at, then the rest."""
-        if self._head:
-            data = bytes(self._head[:max_bytes])
-            del self._head[: len(data)]
-            await trio.lowlevel.checkpoint()
-            return data
-        return cast(bytes, await self._inner.receive_some(max_bytes))
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand on."""
-        await self._inner.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Hand on."""
-        await self._inner.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """Hand on."""
-        await self._inner.send_eof()
-
-    async def aclose(self) -> None:
-        """Hand on."""
-        await self._inner.aclose()
 
 
 class ConnectionServer:
@@ -160,20 +122,27 @@ class ConnectionServer:
 
     async def _dispatch(self, nursery: trio.Nursery, stream: Any) -> None:
         peeked = PeekedStream(stream)
-        head = b""
-        with trio.move_on_after(HEAD_DEADLINE_S):
-            head = await peeked.peek_head()
-        if not head:
-            return
-        if b"\r\nupgrade: websocket" in head and b"\r\nsec-websocket-key:" in head:
-            with trio.fail_after(HEAD_DEADLINE_S) as handshake:
-                request = await trio_websocket.wrap_server_stream(
-                    nursery, peeked, max_message_size=LARGEST_MESSAGE_BYTES
-                )
-                handshake.deadline = float("inf")
-            await self._websocket(request, str(stream.socket.getpeername()[0]))
-        else:
-            await TCPServer(self._asgi, self._config, self._context, cast(Any, {}), cast(Any, peeked)).run()
+        while True:
+            head = b""
+            with trio.move_on_after(HEAD_DEADLINE_S):
+                head = await peeked.peek_head()
+            if not head:
+                return
+            if asks_for_websocket(head):
+                await self._serve_websocket(nursery, peeked)
+                return
+            conversation = HttpConversation(peeked, self._asgi)
+            with conversation.scope:
+                handler: Any = cast(Any, TCPServer)(conversation.app, self._config, self._context, {}, conversation)
+                await handler.run()
+            if not conversation.upgraded:
+                return
+
+    async def _serve_websocket(self, nursery: trio.Nursery, stream: PeekedStream) -> None:
+        with trio.fail_after(HEAD_DEADLINE_S) as handshake:
+            request = await trio_websocket.wrap_server_stream(nursery, stream, max_message_size=LARGEST_MESSAGE_BYTES)
+            handshake.deadline = float("inf")
+        await self._websocket(request, str(stream.socket.getpeername()[0]))
 
 
 async def _close_when_cancelled(stream: trio.abc.AsyncResource) -> None:
