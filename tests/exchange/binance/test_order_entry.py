@@ -33,7 +33,7 @@ from trio_grid.domain.events import (
     RejectReason,
     Side,
 )
-from trio_grid.errors import Banned, CredentialsRefused
+from trio_grid.errors import Banned, CredentialsRefused, RateLimited
 from trio_grid.testing.memory_network import Direction
 
 BITCOIN = bitcoin()
@@ -512,4 +512,99 @@ async def test_a_write_that_was_cut_off_ends_the_connection_for_what_follows(
         await trio.sleep(2)
         await client.wait_order_entry()
         (result,) = await client.place(BITCOIN, [limit("id-after")])
+        assert isinstance(result, OrderAcknowledged)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "reason"),
+    [
+        (Http({"code": -5022, "msg": "would take"}, 400), OrderRefused, RejectReason.POST_ONLY),
+        (Http({"code": -1008, "msg": "Request throttled by system-level protection."}, 503), OrderRefused, "OVERLOAD"),
+        (Http({"code": -1000, "msg": "Service Unavailable."}, 503), OrderRefused, "OVERLOAD"),
+        (Http({"code": -1021, "msg": "Timestamp"}, 400), OrderRefused, "OVERLOAD"),
+        (Http({"code": -1015, "msg": "Too many new orders; 1200 per 1 MINUTE."}, 429), OrderRefused, "RATE"),
+        (Http({"code": -4116, "msg": "ClientOrderId is duplicated."}, 400), OrderOutcomeLost, None),
+        (Http({"msg": "Unknown error, please check your request or try again later."}, 503), OrderOutcomeLost, None),
+        (Http(b"<html>", 502), OrderOutcomeLost, None),
+        (Http(b"", 504), OrderOutcomeLost, None),
+        (Http({"orderId": 1}), OrderOutcomeLost, None),
+    ],
+)  # fmt: skip
+async def test_what_rest_answers_to_an_order(
+    autojump_clock: trio.testing.MockClock, answer: Http, expected: type, reason: str | None
+) -> None:
+    exchange = ScriptedExchange()
+
+    def rest(request: HttpRequest) -> Http | Fault:
+        return answer if request.method == "POST" else exchange.plain_rest(request)
+
+    exchange.rest = rest
+    async with client_of(exchange, wait=False) as client:
+        (result,) = await client.place(BITCOIN, [limit()])
+    assert type(result) is expected
+    assert getattr(result, "reason", None) == reason
+    assert len(exchange.seen("/fapi/v1/order")) == 1
+
+
+async def test_one_order_of_many_by_rest_may_fail_alone(autojump_clock: trio.testing.MockClock) -> None:
+    exchange = ScriptedExchange()
+
+    def rest(request: HttpRequest) -> Http | Fault:
+        if request.method != "POST":
+            return exchange.plain_rest(request)
+        name = request.params["newClientOrderId"]
+        return Fault.HANG if name == "id-3" else Http(order_body(clientOrderId=name))
+
+    exchange.rest = rest
+    async with client_of(exchange, wait=False) as client:
+        results = await client.place(BITCOIN, [limit(f"id-{number}") for number in range(12)])
+    lost = [number for number, result in enumerate(results) if isinstance(result, OrderOutcomeLost)]
+    assert lost == [3]
+    assert all(isinstance(result, OrderAcknowledged) for number, result in enumerate(results) if number != 3)
+    assert len(exchange.seen("/fapi/v1/order")) == 12
+
+
+async def test_f9_a_clock_that_cannot_be_read_again_does_not_hide_the_results(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    exchange = ScriptedExchange()
+    exchange.websocket = WsApi(lambda request: refusal(400, -1021, "Timestamp"))
+    async with client_of(exchange) as client:
+        exchange.rest = lambda request: Fault.CUT
+        (result,) = await client.place(BITCOIN, [limit()])
+    assert isinstance(result, OrderRefused)
+    assert result.code == -1021
+
+
+@pytest.mark.parametrize("data", [{"retryAfter": "soon"}, {"retryAfter": 5}, [1, 2], None])
+async def test_f10_a_limit_without_a_readable_time_lasts_until_the_window_ends(
+    autojump_clock: trio.testing.MockClock, data: Any
+) -> None:
+    exchange = ScriptedExchange()
+    error = {"code": -1003, "msg": "Too many requests; current limit is 2400 requests per minute.", "data": data}
+    exchange.websocket = WsApi(lambda request: {"status": 429, "error": error})
+    async with client_of(exchange) as client:
+        (result,) = await client.place(BITCOIN, [limit()])
+        assert isinstance(result, OrderRefused)
+        assert client.order_budget().refill_at_ms == (client.now_ms() // 60_000 + 1) * 60_000
+
+
+async def test_an_order_while_requests_are_blocked_is_certainly_not_sent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    exchange = ScriptedExchange()
+
+    def rest(request: HttpRequest) -> Http | Fault:
+        if request.path.endswith("openOrders"):
+            return Http({"code": -1003, "msg": "Too many requests"}, 429, {"Retry-After": "9"})
+        return exchange.plain_rest(request)
+
+    exchange.rest, exchange.websocket = rest, WsApi(accepted)
+    async with client_of(exchange) as client:
+        with pytest.raises(RateLimited):
+            await client.open_orders(BITCOIN)
+        (result,) = await client.place(BITCOIN, [limit()])
+        assert isinstance(result, OrderNotSent)
+        await trio.sleep(9)
+        (result,) = await client.place(BITCOIN, [limit()])
         assert isinstance(result, OrderAcknowledged)
