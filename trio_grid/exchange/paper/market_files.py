@@ -138,7 +138,7 @@ def _buffered(path: Path) -> io.BufferedReader:
 
 
 def _csv_rows(path: Path, stream: IO[bytes] | io.BufferedIOBase) -> Iterator[RawRow]:
-    # Closed here: a wrapper that is merely dropped, when only the first rows were wanted, complains of an unclosed file.
+    # Closed here: a wrapper that is merely dropped, when only the first rows were wanted, keeps what it wraps.
     with io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8-sig", newline="") as text:
         for line, fields in enumerate(csv.reader(text), start=1):
             yield RawRow(path.name, line, fields)
