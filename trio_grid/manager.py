@@ -32,6 +32,7 @@ from trio_grid.domain.inputs import (
     InventoryWrittenOff,
     JournalRecord,
     LatticeAnchored,
+    OrderBudget,
     Outcome,
     PositionAccepted,
     PositionObserved,
@@ -46,7 +47,6 @@ from trio_grid.domain.quiet_band import NEVER_MS
 from trio_grid.domain.slot import OrderStatus
 from trio_grid.domain.snapshot import LadderRow, PositionSnapshot, ladder, take_snapshot
 from trio_grid.errors import InvariantBroken
-from trio_grid.exchange.interface import OrderBudget
 
 NOTHING = Outcome(records=(), actions=())
 

@@ -169,6 +169,13 @@ Input = (
 )
 
 
+class OrderBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """How many orders may be placed now, and when (exchange ms) the next one becomes possible if that is 0."""
+
+    orders: int
+    refill_at_ms: int
+
+
 class Decision(Event, frozen=True, kw_only=True):
     """What the reducer concluded from its state, a price, a time and an order budget: actions and a new centre.
 

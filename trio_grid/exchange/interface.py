@@ -25,8 +25,8 @@ from trio_grid.domain.events import (
     PositionRecord,
     Trade,
 )
+from trio_grid.domain.inputs import OrderBudget as OrderBudget
 from trio_grid.domain.instrument import Instrument, MoneyUnits
-
 
 EventT = TypeVar("EventT", covariant=True)
 
@@ -42,13 +42,6 @@ class AccountSummary(msgspec.Struct, frozen=True, kw_only=True):
     margin_type: str
     hedge_mode: bool
     liquidation_price_ticks: int | None = None
-
-
-class OrderBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """How many orders may be placed now, and when (exchange ms) the next one becomes possible if that is 0."""
-
-    orders: int
-    refill_at_ms: int
 
 
 class UserStreamEvent(msgspec.Struct, frozen=True, kw_only=True):
