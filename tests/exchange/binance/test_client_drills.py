@@ -25,7 +25,7 @@ async def under_drill(drill: CancelAtStep) -> tuple[bool, list[str], str]:
 
     async def bot() -> None:
         nonlocal finished
-        IN_BOT.set(True)
+        mark = IN_BOT.set(True)
         with trio.CancelScope() as drill.scope:
             async with client_of(paper) as client:
                 instrument = await client.instrument("BTCUSDT")
@@ -39,10 +39,10 @@ async def under_drill(drill: CancelAtStep) -> tuple[bool, list[str], str]:
                     await client.cancel(instrument, [CancelOrder(client_order_id="bid-0")])
                     await client.open_orders(instrument)
             finished = True
+        IN_BOT.reset(mark)
 
     async with open_paper_exchange() as paper:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(bot)
+        await bot()
         await trio.testing.wait_all_tasks_blocked()
         return finished, list(marked_tasks()), repr(paper.server)
 

@@ -497,6 +497,18 @@ async def test_orders_sent_count_against_the_budget_at_once(autojump_clock: trio
         assert client.order_budget().orders == 140
 
 
+@pytest.mark.parametrize("counts", [None, [], [{"rateLimitType": "ORDERS"}], {"x": 1}, [7]])
+async def test_counts_that_cannot_be_read_do_not_spoil_the_answer(
+    autojump_clock: trio.testing.MockClock, counts: Any
+) -> None:
+    exchange = ScriptedExchange()
+    exchange.websocket = WsApi(lambda request: {**accepted(request), "rateLimits": counts})
+    async with client_of(exchange) as client:
+        (result,) = await client.place(BITCOIN, [limit()])
+    assert isinstance(result, OrderAcknowledged)
+    assert client.ignored == ({} if counts == [] else {"malformed rateLimits": 1})
+
+
 async def test_a_write_that_was_cut_off_ends_the_connection_for_what_follows(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

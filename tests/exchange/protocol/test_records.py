@@ -272,6 +272,16 @@ def test_a_filter_that_cannot_be_used_is_an_error(name: str, change: dict[str, A
         parsed(filters=filters(**{name: change}))
 
 
+def test_an_odd_symbol_does_not_hide_the_one_that_is_traded() -> None:
+    body = exchange_info()
+    odd = {"symbol": "ODDUSDT", "filters": [{"filterType": "NEW", "limit": "many"}], "status": None}
+    body["symbols"] = [odd, *body["symbols"], odd]
+    info = decode(json.dumps(body), wire.WireExchangeInfo, what="test")
+    assert parse_instrument(info, "BTCUSDT", None).symbol == "BTCUSDT"
+    with pytest.raises(MalformedAnswer):
+        parse_instrument(info, "ODDUSDT", None)
+
+
 def test_a_symbol_that_is_not_listed_or_not_trading_is_refused() -> None:
     info = decode(json.dumps(exchange_info()), wire.WireExchangeInfo, what="test")
     with pytest.raises(RequestRefused, match="ETHUSDT") as caught:

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Sequence
 
 import attrs
+import msgspec
 import trio
 
 from trio_grid.errors import ExchangeError, MalformedAnswer
@@ -20,7 +21,7 @@ from trio_grid.exchange.binance.limits import Gate
 from trio_grid.exchange.binance.streams import Link, NothingSent, open_link
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.messages import Ignored, decode
-from trio_grid.exchange.protocol.rate_limits import REQUEST_WEIGHT, RateLimits
+from trio_grid.exchange.protocol.rate_limits import REQUEST_WEIGHT, RateLimit, RateLimits
 from trio_grid.exchange.protocol.requests import WS_HANDSHAKE_WEIGHT, websocket_request
 from trio_grid.exchange.protocol.signing import ParamValue, Signer, signed_websocket_params
 
@@ -150,12 +151,18 @@ class WebSocketApi:
             # Its request stays open and ends by its deadline: unknown, which is what an unreadable answer means.
             self._ignored["malformed answer"] += 1
             return
-        self._limits.observe(answer.rate_limits, self._clock.now_ms())
+        self._observe(answer.rate_limits)
         batch = self._batches.pop(answer.id, None) if isinstance(answer.id, int) else None
         if batch is None or not isinstance(answer.id, int):
             self._ignored["answer to no open request"] += 1
         else:
             batch.answer(answer, answer.id)
+
+    def _observe(self, counts: msgspec.Raw) -> None:
+        try:
+            self._limits.observe(decode(counts, tuple[RateLimit, ...], what="rateLimits"), self._clock.now_ms())
+        except MalformedAnswer:
+            self._ignored["malformed rateLimits"] += 1
 
     async def call(self, requests: Sequence[Request], *, timeout_s: float) -> list[Answered | Unanswered]:
         """Sign and send requests in one write, and return one result each, in their order.

@@ -188,10 +188,12 @@ def parse_instrument(info: wire.WireExchangeInfo, symbol: str, fees: wire.WireCo
         StartRefused: the symbol is listed but not trading.
         MalformedAnswer: a filter that prices or quantities need is missing.
     """
-    listed = next((entry for entry in info.symbols if entry.symbol == symbol), None)
-    if listed is None:
+    names = (decode(raw, wire.WireSymbolName, what="exchangeInfo").symbol for raw in info.symbols)
+    found = next((raw for raw, name in zip(info.symbols, names, strict=True) if name == symbol), None)
+    if found is None:
         row = WireError.BAD_SYMBOL.value
         raise RequestRefused(row.code, f"{row.text} The exchange does not list {symbol}")
+    listed = decode(found, wire.WireSymbol, what=f"exchangeInfo of {symbol}")
     if listed.status != "TRADING":
         raise StartRefused(f"{symbol} cannot be traded now: its status is {listed.status}")
     return build(f"exchangeInfo of {symbol}", lambda: _instrument(listed, fees))

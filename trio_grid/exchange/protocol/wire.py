@@ -48,13 +48,16 @@ class EventHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a request on a WebSocket; an event has no `id`. Stream requests are answered without `status`."""
+    """The answer to a request on a WebSocket; an event has no `id`. Stream requests are answered without `status`.
+
+    `rate_limits` stays raw: counts that cannot be read must not make an order's answer unreadable.
+    """
 
     id: int | str | None = None
     status: int | None = None
     result: msgspec.Raw = msgspec.Raw(b"")
     error: WireErrorBody | None = None
-    rate_limits: tuple[RateLimit, ...] = msgspec.field(default=(), name="rateLimits")
+    rate_limits: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"), name="rateLimits")
 
 
 # Market data --------------------------------------------------------------------------------------------------------
@@ -310,11 +313,17 @@ class WireSymbol(Body, frozen=True, kw_only=True):
     contract_type: str = ""
 
 
+class WireSymbolName(Body, frozen=True, kw_only=True):
+    """The name alone: which of the symbols an entry describes."""
+
+    symbol: str
+
+
 class WireExchangeInfo(Body, frozen=True, kw_only=True):
-    """GET exchangeInfo."""
+    """GET exchangeInfo; its hundreds of symbols stay raw: one that is odd must not hide the one that is traded."""
 
     rate_limits: tuple[RateLimit, ...]
-    symbols: tuple[WireSymbol, ...]
+    symbols: tuple[msgspec.Raw, ...]
 
 
 class WireServerTime(Body, frozen=True, kw_only=True):
