@@ -196,6 +196,16 @@ def test_fill_models_differ_at_the_price_and_agree_beyond_it(model: str, at_pric
     assert (found["executedQty"], found["avgPrice"]) == (through, "100.0")
 
 
+def test_a_small_print_beyond_a_queued_order_fills_it_in_two_trades_of_one_time() -> None:
+    exchange, market, ann, bob = scripted()
+    market.add(quote(100, 999, 1001, (999, 30, True)))
+    first, second = ann.limit("BUY", 1000, 100), bob.limit("BUY", 1000, 60)
+    exchange.advance(START_MS + 100)
+    assert [row["qty"] for row in exchange.user_trades("ann", {"symbol": "TESTUSDT"}, START_MS)] == ["0.030", "0.070"]
+    assert [row["qty"] for row in exchange.user_trades("bob", {"symbol": "TESTUSDT"}, START_MS)] == ["0.060"]
+    assert {ann.order(first["orderId"])["status"], bob.order(second["orderId"])["status"]} == {"FILLED"}
+
+
 def test_the_queue_in_front_shortens_by_trades_and_by_the_quote_moving_away() -> None:
     exchange, market, ann, bob = scripted()
     market.add(

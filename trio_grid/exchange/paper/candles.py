@@ -15,8 +15,8 @@ import msgspec
 from trio_grid.exchange.paper.market import TapeRow
 
 MINUTE_MS = 60_000
-HISTORY = 3_000
-"""Closed minutes that are kept: twice the largest `limit` of the klines request."""
+HISTORY = 1_600
+"""Closed minutes that are kept: a little more than the largest `limit` of the klines request, and than a day."""
 
 INTERVAL_MS: dict[str, int] = {
     "1m": MINUTE_MS,
@@ -38,7 +38,7 @@ INTERVALS = (*INTERVAL_MS, "1M")
 _FIRST_MONDAY_MS = 4 * 1_440 * MINUTE_MS
 
 
-class Candle(msgspec.Struct, kw_only=True):
+class Candle(msgspec.Struct, kw_only=True, array_like=True):
     """One kline in ticks and lots; `quote` sums are ticks x lots. `first_id` is -1 while no trade fell into it."""
 
     open_time_ms: int

@@ -51,7 +51,7 @@ class MarketEvent:
         return f"<MarketEvent {self.kind} {self.symbol} {self.time_ms}>"
 
 
-class PublicTrade(msgspec.Struct, frozen=True):
+class PublicTrade(msgspec.Struct, frozen=True, array_like=True):
     """One aggregate trade of the public tape: `first_id`..`last_id` are its trade ids."""
 
     agg_id: int

@@ -1,11 +1,12 @@
 """Owns what a resting order gets from the tape: three models of how near the tape must come.
 
-It must never change orders. Common to all three: a trade strictly beyond an order's price fills it whole, since in
-price priority nothing could have traded there while it rested. They differ at the order's own price:
+It must never change orders. Common to all three: a trade strictly beyond an order's price fills it whole within its
+step, since in price priority nothing could have traded there while it rested. They differ at the order's own price:
 
 - `through`: a trade at the price gives nothing (pessimistic).
 - `queue`: strangers' quantity in front of the order at its acceptance has to trade or leave first; after that the
-  order gets what is left of each trade, so partial fills happen.
+  order gets what is left of each trade, so partial fills happen. A print beyond the price first gives its own quantity
+  and the step's end the rest, so that a fill may come in two trades.
 - `optimistic`: the first trade at the price fills the order whole.
 """
 
@@ -23,6 +24,10 @@ class FillModel(Protocol):
         """Return the queue in front of a new order where strangers hold `strangers_lots` at its price."""
         ...
 
+    def passing_lots(self, remaining_lots: int, print_lots: int) -> int:
+        """Return what a print of `print_lots` beyond its price gives an order at once."""
+        ...
+
     def share_lots(self, remaining_lots: int, available_lots: int) -> int:
         """Return what an order with nobody left in front of it gets of a trade at its price."""
         ...
@@ -36,6 +41,10 @@ class StrictlyThrough:
     def queue_lots(self, strangers_lots: int) -> int:
         """No queue is kept."""
         return 0
+
+    def passing_lots(self, remaining_lots: int, print_lots: int) -> int:
+        """The whole rest at once."""
+        return remaining_lots
 
     def share_lots(self, remaining_lots: int, available_lots: int) -> int:
         """Nothing at the price."""
@@ -51,6 +60,10 @@ class QueuePosition:
         """Everybody who is there already is in front."""
         return strangers_lots
 
+    def passing_lots(self, remaining_lots: int, print_lots: int) -> int:
+        """What the print's own quantity covers; the step's end gives the rest."""
+        return min(remaining_lots, print_lots)
+
     def share_lots(self, remaining_lots: int, available_lots: int) -> int:
         """What is left of the trade."""
         return min(remaining_lots, available_lots)
@@ -64,6 +77,10 @@ class Optimistic:
     def queue_lots(self, strangers_lots: int) -> int:
         """No queue."""
         return 0
+
+    def passing_lots(self, remaining_lots: int, print_lots: int) -> int:
+        """The whole rest at once."""
+        return remaining_lots
 
     def share_lots(self, remaining_lots: int, available_lots: int) -> int:
         """The whole rest, whatever the trade's quantity."""

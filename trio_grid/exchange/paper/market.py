@@ -12,7 +12,7 @@ import msgspec
 from trio_grid.domain.events import Side
 
 
-class TapeRow(msgspec.Struct, frozen=True, gc=False):
+class TapeRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One trade of the tape. `buyer_is_maker` is True when a seller took a resting bid."""
 
     price_ticks: int

@@ -5,8 +5,9 @@ the path is invented; what leaves this file is whole ticks and lots.
 
 The price is a slow random walk (the fundamental) plus a fast mean-reverting part (order flow), both in relative terms.
 Their volatility is the product of a regime (calm, normal, lively; with or without drift) and a log-volatility that
-reverts to zero within minutes; now and then a move is several times as large. Defaults move a price of 60,000 by about
-25 in a minute, of which most reverts: a grid with an interval of 5..10 is filled many times in a minute.
+reverts to zero within minutes; now and then a move is several times as large. Defaults move a price of 60,000 over
+a range of about 200 in a minute, of which most reverts: a grid wide enough to earn the usual fees (an interval of 30)
+is filled, and closes round trips, many times in a minute.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from trio_grid.exchange.paper.book_shape import level_lots
 from trio_grid.exchange.paper.market import MarketStep, TapeRow
 
 MINUTE_MS = 60_000
-HISTORY_STEP_MS = 1_000
-CATCH_UP_STEPS = 28_800
-"""A pause of the exchange is walked through in at most this many steps (two hours of normal ones), or one a minute."""
-_CATCH_UP_FROM_MS = 2 * 3_600_000
+HISTORY_STEP_MS = 2_000
+LONG_STEP_MS = 1_000
+"""A step of at least this length goes beyond its ends on its way."""
+CATCH_UP_STEPS = 14_400
+"""A pause of the exchange is walked through in at most this many steps (an hour of normal ones), or one a minute."""
+_CATCH_UP_FROM_MS = 3_600_000
 _FORMAT = "synthetic-1"
 
 
@@ -34,9 +37,9 @@ class SyntheticSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The market's character. Volatilities are relative, per square root of a minute; sizes in the quote asset."""
 
     step_ms: int = 250
-    fundamental_volatility: float = 0.000_25
-    flow_deviation: float = 0.000_19
-    flow_half_life_s: float = 15.0
+    fundamental_volatility: float = 0.000_5
+    flow_deviation: float = 0.000_8
+    flow_half_life_s: float = 10.0
     volatility_half_life_s: float = 300.0
     volatility_deviation: float = 0.30
     jump_chance: float = 0.01
@@ -119,7 +122,7 @@ class SyntheticMarket:
         return self._walk.next_ms
 
     def skip_towards(self, now_ms: int) -> None:
-        """Take longer steps up to `now_ms` if it is more than two hours away."""
+        """Take longer steps up to `now_ms` if it is more than an hour away."""
         walk = self._walk
         gap = now_ms - walk.next_ms
         if gap > _CATCH_UP_FROM_MS and now_ms > walk.coarse_until_ms:
@@ -140,7 +143,7 @@ class SyntheticMarket:
         new_mid = max(2, round(self._start_ticks * math.exp(walk.fundamental + walk.flow)))
         rows = self._noise_trades(length)
         points = [new_mid]
-        if length >= HISTORY_STEP_MS:
+        if length >= LONG_STEP_MS:
             points = [*self._excursion(old_mid, new_mid, length / 1000), new_mid]
         for point in points:
             self._sweep(rows, point)

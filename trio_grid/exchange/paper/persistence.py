@@ -2,8 +2,8 @@
 
 It must never touch a file (`state_file` does). A restored exchange goes on exactly as the saved one would have; with a
 clock that went on meanwhile, its first `advance` walks the market through the pause, and orders that rested are met on
-the way. Rule of that walk: a synthetic market takes its normal steps for up to two hours of pause; a longer pause is
-walked in 28,800 steps or in steps of a minute, whichever are more. A replay stands still while nobody runs it.
+the way. Rule of that walk: a synthetic market takes its normal steps for up to an hour of pause; a longer pause is
+walked in 14,400 steps or in steps of a minute, whichever are more. A replay stands still while nobody runs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trio_grid.exchange.paper.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.exchange import PaperExchange
 from trio_grid.exchange.paper.records import Income, PaperOrder, PaperTrade, Position
 
-FORMAT = "trio_grid paper exchange 1"
+FORMAT = "trio_grid paper exchange 2"
 
 
 class _AccountState(msgspec.Struct, frozen=True, kw_only=True):

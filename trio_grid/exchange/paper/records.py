@@ -51,7 +51,7 @@ class PaperOrder(msgspec.Struct, kw_only=True):
         return not self.status.is_terminal
 
 
-class PaperTrade(msgspec.Struct, frozen=True, kw_only=True):
+class PaperTrade(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One trade of an account; `trade_id` is unique by symbol and account, and grows."""
 
     trade_id: int
@@ -78,7 +78,7 @@ class Position(msgspec.Struct, kw_only=True):
     update_time_ms: int = 0
 
 
-class Income(msgspec.Struct, frozen=True, kw_only=True):
+class Income(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One row of the income history: what changed the wallet, and by how much."""
 
     record_id: int

@@ -1,0 +1,121 @@
+"""The exchange as a document: a restored one goes on as the saved one would have, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import stat
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.exchange.paper.scripted_market import START_MS
+from trio_grid.exchange.paper.build import build_exchange
+from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
+from trio_grid.exchange.paper.state_file import load_state, save_state
+
+SYMBOL = {"symbol": "BTCUSDT"}
+ORDER = SYMBOL | {"type": "LIMIT", "timeInForce": "GTX", "quantity": "0.004"}
+
+
+def lively(seed: int = 3) -> PaperExchange:
+    """An exchange in the middle of things: fills, resting orders of every kind, a countdown, eaten levels."""
+    exchange = fresh(seed)
+    bid = Decimal(exchange.book_ticker(SYMBOL, START_MS)["bidPrice"])  # type: ignore[call-overload]
+    for rung in range(1, 8):
+        exchange.place_order("ann", ORDER | {"side": "BUY", "price": f"{bid - 20 * rung}"}, START_MS)
+        exchange.place_order("ann", ORDER | {"side": "SELL", "price": f"{bid + 20 * rung}"}, START_MS)
+    till = {"timeInForce": "GTD", "goodTillDate": str(START_MS + 900_000)}
+    exchange.place_order("ann", ORDER | till | {"side": "BUY", "price": f"{bid - 1500}"}, START_MS)
+    exchange.countdown_cancel_all("bob", SYMBOL | {"countdownTime": "120000"}, START_MS)
+    exchange.place_order("bob", ORDER | {"side": "BUY", "price": f"{bid - 900}"}, START_MS)
+    now = START_MS + 45_000
+    market = SYMBOL | {"type": "MARKET", "side": "BUY", "quantity": "0.3"}
+    exchange.place_order("bob", market, now)
+    exchange.take_events()
+    return exchange
+
+
+def fresh(seed: int = 3) -> PaperExchange:
+    return build_exchange(
+        start_ms=START_MS, seed=seed, accounts=[AccountSpec(name="ann"), AccountSpec(name="bob", leverage=50)]
+    )
+
+
+def test_a_restored_exchange_is_the_same_and_goes_on_the_same() -> None:
+    saved = lively()
+    document = exchange_document(saved)
+    restored = fresh()
+    restore_exchange(restored, document)
+    assert exchange_document(restored) == document
+    restored.take_events()
+    for exchange in (saved, restored):
+        exchange.advance(START_MS + 1_000_000)
+    assert [event.payload for event in saved.take_events()] == [event.payload for event in restored.take_events()]
+    assert exchange_document(saved) == exchange_document(restored)
+    assert saved.account_information("ann", {}, 0) == restored.account_information("ann", {}, 0)
+
+
+def test_orders_that_rested_meanwhile_are_met_by_the_market_on_the_way() -> None:
+    document = exchange_document(lively())
+    restored = fresh()
+    restore_exchange(restored, document)
+    before = len(restored.open_orders("ann", SYMBOL, START_MS))
+    assert before > 2
+    restored.advance(START_MS + 30 * 60_000)
+    after = restored.open_orders("ann", SYMBOL, START_MS)
+    assert len(after) < before
+    assert "BTCUSDT" not in {order["symbol"] for order in restored.open_orders("bob", SYMBOL, START_MS)}
+
+
+def test_accounts_that_the_document_does_not_know_stay_as_they_were_opened() -> None:
+    document = exchange_document(lively())
+    restored = fresh()
+    restored.open_account(AccountSpec(name="new", balance_units=5))
+    restore_exchange(restored, document)
+    assert restored.accounts == ("ann", "bob", "new")
+    assert restored.account_of("new").wallet_units == 5
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (b"{", "cannot be read"),
+        (b"{}", "cannot be read"),
+        (b"[1, 2]", "cannot be read"),
+        (b'{"format": 3}', "cannot be read"),
+    ],
+)
+def test_a_damaged_document_is_refused(document: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        restore_exchange(fresh(), document)
+
+
+def test_a_document_of_another_market_is_refused() -> None:
+    document = exchange_document(lively(seed=3))
+    with pytest.raises(ValueError, match="seed 4"):
+        restore_exchange(fresh(seed=4), document)
+    other = json.loads(document)
+    other["desks"] = {"ETHUSDT": other["desks"]["BTCUSDT"]}
+    with pytest.raises(ValueError, match="ETHUSDT"):
+        restore_exchange(fresh(), json.dumps(other).encode())
+    other = json.loads(document)
+    other["desks"]["BTCUSDT"]["tick_size"] = "0.01"
+    with pytest.raises(ValueError, match=r"tick 0\.01"):
+        restore_exchange(fresh(), json.dumps(other).encode())
+    other = json.loads(document) | {"format": "something else"}
+    with pytest.raises(ValueError, match="something else"):
+        restore_exchange(fresh(), json.dumps(other).encode())
+
+
+def test_the_state_file_is_whole_private_and_replaced_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "exchange.json"
+    assert load_state(path) is None
+    save_state(path, b"one")
+    save_state(path, b"two")
+    assert load_state(path) == b"two"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [child.name for child in tmp_path.iterdir()] == ["exchange.json"]
+    with pytest.raises(OSError, match="No such file"):
+        save_state(tmp_path / "nowhere" / "exchange.json", b"three")
