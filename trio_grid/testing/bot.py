@@ -19,7 +19,7 @@ import trio
 import trio.testing
 
 from trio_grid.config import Config, ExitPolicy, parse_config
-from trio_grid.domain.actions import PlaceOrder
+from trio_grid.domain.actions import Action, PlaceOrder
 from trio_grid.domain.client_order_id import OrderIdParts, decode
 from trio_grid.domain.inputs import Decision
 from trio_grid.domain.snapshot import PositionSnapshot
@@ -53,6 +53,7 @@ anchor = 60000
 interval = 100
 levels = 3
 skew = 0
+max_stride = 1
 [size]
 base_per_level = 0.010
 by_volatility = false
@@ -112,7 +113,8 @@ class Life:
 
     def snapshot(self) -> PositionSnapshot:
         """Return the manager's snapshot; the session must have begun."""
-        assert self.bot is not None and self.bot.desk is not None, "no session was begun"  # noqa: S101 - misuse
+        if self.bot is None or self.bot.desk is None:
+            raise AssertionError("no session was begun")
         return self.bot.desk.manager.snapshot()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -156,11 +158,13 @@ class Life:
             NeverHappened: neither came about in `patience_s`.
         """
         with trio.move_on_after(patience_s):
-            while not condition():
+            while True:
+                await trio.testing.wait_all_tasks_blocked()  # what has just happened reaches everybody first
+                if condition():
+                    return True
                 if self.ended.is_set():
-                    return bool(condition())
+                    return False
                 await trio.sleep(LOOK_EVERY_S)
-            return True
         raise NeverHappened(f"{what}, not within {patience_s:g} s; {self.bot!r} {self.phase}: {self._words()}")
 
     def _words(self) -> str:
@@ -170,13 +174,13 @@ class Life:
         orders = [(slot.rung, str(slot.status), slot.inventory_lots) for slot in snapshot.slots]
         return f"{snapshot!r} closed={snapshot.closed_doors} slots={orders} error={self.error!r}"
 
-    async def until_trading(self) -> None:
-        """Wait until the bot is ready and its door is open; or until it is over."""
-        await self.until(lambda: self.trading and not self.snapshot().closed_doors, "trading")
+    async def until_trading(self) -> bool:
+        """Wait until the bot is ready and its door is open; False if it is over before."""
+        return await self.until(lambda: self.trading and not self.snapshot().closed_doors, "trading")
 
-    async def until_quiet(self) -> None:
-        """Wait until no order of the bot is on its way; or until it is over."""
-        await self.until(self.quiet, "all orders settled or resting")
+    async def until_quiet(self) -> bool:
+        """Wait until no order of the bot is on its way; False if it is over before."""
+        return await self.until(lambda: not self.ended.is_set() and self.quiet(), "all orders settled or resting")
 
     def quiet(self) -> bool:
         """Return whether every order of the bot rests on the exchange's word."""
@@ -197,7 +201,8 @@ class Life:
         self.simulation.check_nothing_left(self.owner)
         if self.error is not None:
             raise self.error
-        assert self.report is not None, "stopped before a session was begun"  # noqa: S101 - misuse by the test
+        if self.report is None:
+            raise AssertionError("stopped before a session was begun")
         return self.report
 
 
@@ -267,14 +272,21 @@ class Simulation:
         words["quantity"] = f"{instrument.quantity(int(words['quantity'])):f}"
         words.setdefault("type", "LIMIT" if "price" in parameters else "MARKET")
         command = {"symbol": self.symbol, **words}
-        return await self.exchange.call(
-            lambda now_ms: self.exchange.exchange.place_order(DEFAULT_KEY, command, now_ms)
-        )
+        return await self.exchange.call(lambda now_ms: self.exchange.exchange.place_order(DEFAULT_KEY, command, now_ms))
 
     # The bot's side -------------------------------------------------------------------------------------------------
 
-    async def start_bot(self, *overrides: str, policy: ExitPolicy | None = None, **options: Any) -> Life:
-        """Begin a life of the bot; `overrides` are `--set` words, `options` fields of RunOptions."""
+    async def start_bot(
+        self,
+        *overrides: str,
+        policy: ExitPolicy | None = None,
+        begins: Callable[[Life], None] = lambda life: None,
+        **options: Any,
+    ) -> Life:
+        """Begin a life of the bot; `overrides` are `--set` words, `options` fields of RunOptions.
+
+        `begins` is called before the first step of it: what a drill needs.
+        """
         settings = [*self.overrides, *overrides]
         if policy is not None:
             settings.append(f'exit.policy="{policy.value}"')
@@ -285,6 +297,7 @@ class Simulation:
             owner=f"bot {len(self.lives) + 1}",
         )
         self.lives.append(life)
+        begins(life)
         await self.nursery.start(life.run)
         return life
 
@@ -311,8 +324,8 @@ class Simulation:
         others = [life for life in self.lives if not life.ended.is_set()]
         if left and not others:
             raise AssertionError(f"tasks of the bot are left: {left}")
-        if trio.to_thread.active_thread_count():
-            raise AssertionError(f"{trio.to_thread.active_thread_count()} threads are left")
+        if trio.testing.active_thread_count():
+            raise AssertionError(f"{trio.testing.active_thread_count()} threads are left")
         links = [link for link in self.network.links(owner) if link.open]
         if links:
             raise AssertionError(f"links of {owner} are left open: {links}")
@@ -346,16 +359,19 @@ class Simulation:
 
     def intents(self) -> set[str]:
         """Return every client order id that the journal recorded before it was sent."""
+        return {action.client_order_id for action in self.decided() if isinstance(action, PlaceOrder)}
+
+    def decided(self) -> list[Action]:
+        """Return every action that the journal holds, in its order."""
         if not self.journal_path.is_file():
-            return set()
+            return []
         with read_journal(self.journal_path) as reader:
-            return {
-                action.client_order_id
+            return [
+                action
                 for record in reader.records()
                 if isinstance(record.entry, Decision)
                 for action in record.entry.actions
-                if isinstance(action, PlaceOrder)
-            }
+            ]
 
 
 @asynccontextmanager
