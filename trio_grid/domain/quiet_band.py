@@ -62,11 +62,17 @@ class Probe:
         The answer narrows the band to the prices that have the same nearest rung.
         """
         self.questions += 1
-        nearest = self._lattice.nearest_multiple(self._half_ticks - offset, stride)
-        price = self._lattice.price
+        lattice = self._lattice
+        nearest = lattice.nearest_multiple(self._half_ticks - offset, stride)
+        here = lattice.price(nearest)
         # Half ticks are doubled prices, so the middle between two rungs is the sum of their prices: a whole number.
-        self.low = max(self.low, price(nearest - stride) + price(nearest) + 1 + offset)
-        self.high = min(self.high, price(nearest) + price(nearest + stride) + 1 + offset)
+        # Rungs that share a tick have no middle: from their tick on the highest of them is meant, below it the lowest.
+        if nearest - stride >= lattice.lowest_rung and here > 1:
+            below = lattice.price(nearest - stride)
+            self.low = max(self.low, (2 * here if below == here else below + here + 1) + offset)
+        if nearest + stride <= lattice.highest_rung:
+            above = lattice.price(nearest + stride)
+            self.high = min(self.high, (2 * here if above == here else here + above + 1) + offset)
         return nearest
 
     def due(self, deadline_ms: int) -> bool:

@@ -59,14 +59,15 @@ class SortedKeys:
         """Return the largest key."""
         return self._keys[-1] if self._keys else None
 
-    def outwards(self, descending: bool) -> Iterator[Key]:
-        """Iterate from the largest key down, or from the smallest up."""
-        return reversed(self._keys) if descending else iter(self._keys)
-
     def last_below(self, order: int) -> Key | None:
         """Return the largest key whose order is below a value."""
         position = bisect_left(self._keys, (order,))
         return self._keys[position - 1] if position else None
+
+    def first_from(self, order: int) -> Key | None:
+        """Return the smallest key whose order is at or above a value."""
+        position = bisect_left(self._keys, (order,))
+        return self._keys[position] if position < len(self._keys) else None
 
 
 SUM_NAMES = (

@@ -234,12 +234,10 @@ def _nearest_opening(grid: Grid, probe: Probe, use: Use) -> OpenSlot | None:
     """Return the opening nearest to the centre that nothing forbids."""
     if not grid.permissions.may_open(use) or grid.candidates.window is None:
         return None
-    waiting = grid.candidates.waiting[use]
-    for _, rung in waiting.outwards(use is Use.LONG):
-        slot = _aimed(grid, grid.book.get(rung) or grid.new_slot(rung, grid.candidates.window.stride, use))
-        if _keeps_its_distance(probe, slot):
-            # The nearest one decides: if it does not fit the limits, a farther one must not jump the queue.
-            return _fitted(grid, slot)
+    waiting = _nearest_waiting_cell(grid, probe, use, grid.candidates.window.stride)
+    if waiting is not None:
+        # The nearest one decides: if it does not fit the limits, a farther one must not jump the queue.
+        return _fitted(grid, waiting)
     for retry_at_ms, rung in grid.book.cooling:
         if not probe.due(retry_at_ms):
             break
@@ -251,6 +249,27 @@ def _nearest_opening(grid: Grid, probe: Probe, use: Use) -> OpenSlot | None:
         free = occupant is None or grid.book.reopens(occupant, rung, cooled.stride, use)
         if free and _keeps_its_distance(probe, cooled):
             return _fitted(grid, cooled)
+    return None
+
+
+def _nearest_waiting_cell(grid: Grid, probe: Probe, use: Use, stride: int) -> InventorySlot | None:
+    """Return the cell nearest to the centre that waits for an opening and lies on the right side of the price.
+
+    Usually that is the first one. If the price has come nearer than the centre, or has left the window, the cell of the
+    price says where to look: there, or one further out.
+    """
+    waiting = grid.candidates.waiting[use]
+    key = waiting.last() if use is Use.LONG else waiting.first()
+    for attempt in range(3):
+        if key is None:
+            return None
+        slot = _aimed(grid, grid.book.get(key[1]) or grid.new_slot(key[1], stride, use))
+        if _keeps_its_distance(probe, slot):
+            return slot
+        if use is Use.LONG:
+            key = waiting.last_below((probe.cell(0, stride) + 1) if attempt == 0 else key[0])
+        else:
+            key = waiting.first_from((probe.cell(0, stride) - stride) if attempt == 0 else key[0] + 1)
     return None
 
 
