@@ -326,6 +326,8 @@ async def test_plain_text_to_another_machine_is_refused_before_anything_is_sent(
         Endpoints("http://fapi.example.com", "wss://x", "wss://x"),
         Endpoints("ftp://127.0.0.1", "wss://x", "wss://x"),
         Endpoints("https://", "wss://x", "wss://x"),
+        Endpoints("https://x", "ws://stream.example.com", "wss://x"),
+        Endpoints("https://x", "wss://x", "ws://api.example.com"),
     ):
         with pytest.raises(ConfigError):
             async with open_usdm_futures(endpoints, None):

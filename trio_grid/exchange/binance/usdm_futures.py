@@ -29,7 +29,7 @@ from trio_grid.domain.events import (
 from trio_grid.domain.instrument import Instrument
 from trio_grid.errors import ExchangeUnreachable, ListenKeyGone, RateLimited, RequestRefused
 from trio_grid.exchange.binance.clock import ServerClock
-from trio_grid.exchange.binance.connector import Connector, background_nursery, connect_tcp
+from trio_grid.exchange.binance.connector import Address, Connector, background_nursery, connect_tcp
 from trio_grid.exchange.binance.history import History
 from trio_grid.exchange.binance.limits import Gate
 from trio_grid.exchange.binance.order_entry import OrderEntry
@@ -288,6 +288,8 @@ async def open_usdm_futures(
     Raises:
         ConfigError: a URL is not one, or speaks plain text to an address that is not loopback.
     """
+    for url in (endpoints.rest_url, endpoints.ws_url, endpoints.ws_api_url):
+        Address.parse(url)
     clock, limits, ignored = ServerClock(wall_clock), RateLimits(), Counter[str]()
     async with (
         open_rest_client(

@@ -8,6 +8,7 @@ decided here.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 
 import attrs
@@ -24,6 +25,8 @@ from trio_grid.exchange.protocol.messages import Ignored, decode
 from trio_grid.exchange.protocol.rate_limits import REQUEST_WEIGHT, RateLimit, RateLimits
 from trio_grid.exchange.protocol.requests import WS_HANDSHAKE_WEIGHT, websocket_request
 from trio_grid.exchange.protocol.signing import ParamValue, Signer, signed_websocket_params
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 15.0
@@ -99,7 +102,6 @@ class WebSocketApi:
         self._ids = itertools.count(1)
         self._connected = trio.Event()
         self._ignored = ignored
-        self.last_error: ExchangeError | None = None
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"
@@ -124,13 +126,16 @@ class WebSocketApi:
                     pause_s = FIRST_PAUSE_S
                     await self._receive(link)
             except ExchangeError as error:
-                self.last_error = error
+                if pause_s == FIRST_PAUSE_S:
+                    # Said once for each loss, not at every attempt.
+                    log.warning("the WebSocket API is down, orders go by REST until it stands again: %s", error)
             await trio.sleep(max(pause_s, self._gate.blocked_s()))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _receive(self, link: Link) -> None:
         self._link = link
         self._connected.set()
+        log.info("the WebSocket API is connected: orders go over it")
         detail = "the client was closed"
         try:
             while True:
