@@ -21,6 +21,7 @@ from trio_grid.domain.actions import Action
 from trio_grid.domain.grid_state import GridState
 from trio_grid.domain.inputs import PositionAccepted, SessionStarted, TradingState, TradingStateChanged
 from trio_grid.domain.instrument import Instrument
+from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.snapshot import PositionSnapshot
 from trio_grid.errors import ExchangeError, InvariantBroken, StartRefused, TrioGridError
 from trio_grid.exchange.interface import Execution, MarketData
@@ -301,11 +302,18 @@ class Bot:
 
     def _refuse_narrow_cells(self, desk: Desk) -> None:
         """Refuse a ladder with a cell that cannot earn its fees: it would never be opened (F13)."""
-        narrow = [row.remark for row in desk.manager.ladder() if row.in_window and "ticks wide" in row.remark]
+        snapshot = desk.manager.snapshot()
+        if snapshot.anchor_ticks is None:
+            return
+        lattice = Lattice(settings_for(self._config, desk.instrument).lattice, snapshot.anchor_ticks)
+        rate = desk.instrument.maker_fee_rate
+        window = [row for row in desk.manager.ladder() if row.in_window]
+        narrow = [row for row in window if not lattice.cell_is_viable(row.rung, row.stride, rate)]
         if narrow:
             raise StartRefused(
-                f"{len(narrow)} cells of the first window cannot earn their fees ({narrow[0]}): widen grid.interval;"
-                " `trio-grid check` shows the whole ladder"
+                f"{len(narrow)} of the {len(window)} cells of the first window are not wider than one tick plus the"
+                " fees of a round trip: they cannot earn their fees. Widen grid.interval; `trio-grid check` shows the"
+                " whole ladder"
             )
 
     def _explain_position(self, desk: Desk) -> None:

@@ -241,6 +241,11 @@ class Bench:
         await self.paper.call(lambda now_ms: self.exchange.place_order(KEY, params, now_ms))
         return name
 
+    async def buy_at_market(self, quantity: str, side: str = "BUY") -> None:
+        """Let the account's owner trade by hand."""
+        params = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": quantity}
+        await self.paper.call(lambda now_ms: self.exchange.place_order(KEY, params, now_ms))
+
     # The exchange's own truth ---------------------------------------------------------------------------------------
 
     @property
