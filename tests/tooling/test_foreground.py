@@ -3,29 +3,19 @@
 The keys are typed into a pseudo-terminal, so that the kernel makes the signals, as it does for a person.
 """
 
-import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
+
+from tests.tooling.terminals import Start, open_terminals
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREGROUND = ROOT / "tools" / "foreground.py"
 JUST = Path(sys.executable).parent / "just"
-PATIENCE_S = 20.0
-TAKE_TERMINAL = """
-import fcntl, os, sys, termios
-os.setsid()
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
 BOT = """
 import signal, sys
 def stop(number, frame):
@@ -40,56 +30,11 @@ while True:
 """
 
 
-@attrs.define
-class Terminal:
-    """A pseudo-terminal, and the program that has it as its controlling terminal."""
-
-    keyboard: int
-    program: subprocess.Popen[bytes]
-    shown: str = ""
-
-    def wait_for(self, text: str) -> None:
-        """Read what the program shows until a text has come."""
-        limit = time.monotonic() + PATIENCE_S
-        while text not in self.shown:
-            ready, _, _ = select.select([self.keyboard], [], [], max(0.0, limit - time.monotonic()))
-            assert ready, f"{text!r} did not come; shown so far: {self.shown!r}"
-            try:
-                self.shown += os.read(self.keyboard, 4096).decode()
-            except OSError:  # Linux's way to say that the other end has closed
-                raise AssertionError(f"the program ended without {text!r}: {self.shown!r}") from None
-
-    def press(self, keys: bytes) -> None:
-        """Type on the keyboard."""
-        os.write(self.keyboard, keys)
-
-    def code(self) -> int:
-        """Wait for the program's end and return its exit code."""
-        return self.program.wait(PATIENCE_S)
-
-
-Start = Callable[..., Terminal]
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """A function that starts a program on a terminal of its own; nothing of it is left afterwards."""
-    opened: list[Terminal] = []
-
-    def open_terminal(*argv: object) -> Terminal:
-        keyboard, screen = pty.openpty()
-        command = [sys.executable, "-c", TAKE_TERMINAL, *map(str, argv)]
-        program = subprocess.Popen(command, stdin=screen, stdout=screen, stderr=screen, cwd=tmp_path)
-        os.close(screen)
-        opened.append(Terminal(keyboard, program))
-        return opened[-1]
-
-    yield open_terminal
-    for terminal in opened:
-        # The terminal goes first: its end ends whatever the program has started on it.
-        os.close(terminal.keyboard)
-        terminal.program.kill()
-        terminal.program.wait()
+    """A function that starts a program on a terminal of its own."""
+    with open_terminals(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture
