@@ -18,8 +18,8 @@ import trio
 Connector = Callable[[str, int, bool], Awaitable[trio.abc.HalfCloseableStream]]
 """Opens the stream to (host, port, tls): the one seam between a client and its network."""
 
-Watch = Callable[["Link", "Direction", bytes], bool]
-"""Sees each write on a link before it is delivered (link, direction, bytes); a False loses it.
+Watch = Callable[["Link", "Direction", bytes], bytes | None]
+"""Sees each write on a link (link, direction, bytes) and returns what is delivered of it; None: it is lost.
 
 A write of the client's stack is one or several whole WebSocket frames or one part of a request, a write of the paper
 server's one frame: what is lost is a message, never a part of one.
@@ -52,7 +52,7 @@ class Pipe:
         self._ended = False
         self._reader_closed = False
         self._writer_closed = False
-        self.watch: Callable[[bytes], bool] | None = None
+        self.watch: Callable[[bytes], bytes | None] | None = None
         self.stalled = False
         self.drop_bytes = 0
         self.carried_bytes = 0
@@ -76,8 +76,10 @@ class Pipe:
             await trio.lowlevel.checkpoint()
             self._check_writable()
             if self.watch is not None:
-                if not self.watch(bytes(data)):
+                seen = self.watch(bytes(data))
+                if seen is None:
                     return
+                data = seen
                 self._check_writable()
             view = memoryview(data)
             while len(view):
@@ -247,11 +249,11 @@ class Link:
         """False once the link was cut or its client has closed its end."""
         return self.pipes[Direction.TO_SERVER].writable
 
-    def _written(self, direction: Direction, data: bytes) -> bool:
+    def _written(self, direction: Direction, data: bytes) -> bytes | None:
         if direction is Direction.TO_SERVER and not self.target:
             words = data.split(b"\r\n", 1)[0].split(b" ")
             self.target = words[1].decode(errors="replace") if len(words) > 2 else "?"
-        return self.watch is None or self.watch(self, direction, data)
+        return data if self.watch is None else self.watch(self, direction, data)
 
     def cut(self) -> None:
         """Break the connection as a reset does: both ends fail at once, bytes under way are lost."""
@@ -309,8 +311,8 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
         """Yield the links, oldest first, of one owner or of all; closed ones too (the newest 4,096)."""
         return iter([link for link in self._links if owner is None or link.owner == owner])
 
-    def _written(self, link: Link, direction: Direction, data: bytes) -> bool:
-        return self.watch is None or self.watch(link, direction, data)
+    def _written(self, link: Link, direction: Direction, data: bytes) -> bytes | None:
+        return data if self.watch is None else self.watch(link, direction, data)
 
     async def accept(self) -> MemoryStream:
         """Wait for a client."""
@@ -341,12 +343,16 @@ class MemoryNetwork:
         return listener
 
     def watch(self, watch: Watch) -> Callable[[], None]:
-        """See (and, by returning False, lose) every write on every link; returns the function that ends it."""
+        """See, change or lose every write on every link; returns the function that ends it."""
         self._watches.append(watch)
         return lambda: self._watches.remove(watch)
 
-    def _written(self, link: Link, direction: Direction, data: bytes) -> bool:
-        return all([watch(link, direction, data) for watch in list(self._watches)])
+    def _written(self, link: Link, direction: Direction, data: bytes) -> bytes | None:
+        seen: bytes | None = data
+        for watch in list(self._watches):
+            if seen is not None:
+                seen = watch(link, direction, seen)
+        return seen
 
     def connector(self, owner: str = "") -> Connector:
         """Return the connect function of one client."""
