@@ -15,7 +15,7 @@ import trio
 from trio_grid.config.schema import ExitPolicy
 from trio_grid.domain.actions import CancelOrder, PlaceOrder
 from trio_grid.domain.client_order_id import decode
-from trio_grid.domain.events import ActionResult, OrderNotSent, OrderOutcomeLost, OrderRecord
+from trio_grid.domain.events import ActionResult, CancelOutcomeLost, OrderNotSent, OrderOutcomeLost, OrderRecord
 from trio_grid.domain.inputs import Condition, TradingState, TradingStateChanged
 from trio_grid.domain.quiet_band import NEVER_MS
 from trio_grid.domain.slot import OrderStatus
@@ -185,6 +185,16 @@ class ExitWork:
         if results:
             self._executor.apply(results)
 
+    def _question_cancels(self) -> None:
+        """A cancel that was cut off, or dropped before it was sent, is a question: flattening decides it again."""
+        lost: list[ActionResult] = [
+            CancelOutcomeLost(client_order_id=slot.order.client_order_id, detail="the bot stopped meanwhile")
+            for slot in self._desk.manager.snapshot().slots
+            if slot.order is not None and slot.order.status is OrderStatus.CANCELLING
+        ]
+        if lost:
+            self._executor.apply(lost)
+
     # Flatten --------------------------------------------------------------------------------------------------------
 
     def _may_flatten(self) -> bool:
@@ -197,6 +207,7 @@ class ExitWork:
         """Let the manager close what is held: cancel each closing, wait until it is settled, then close at market."""
         manager, dispatcher = self._desk.manager, self._desk.dispatcher
         before = manager.snapshot().trading_state
+        self._question_cancels()
         try:
             dispatcher.carry_out(
                 manager.set_trading_state(
