@@ -84,6 +84,7 @@ def test_codes_of_the_protocol(code: int, expected: type[Exception]) -> None:
         (504, None, ""),
         (408, None, ""),
         (500, -9999, "something new"),
+        (302, None, "moved to the maintenance page"),
     ],
 )
 def test_f1_answers_that_leave_the_outcome_open(status: int, code: int | None, message: str) -> None:
@@ -136,6 +137,11 @@ def test_f10_bans_and_limits_carry_their_time() -> None:
 )
 def test_reasons_of_a_refusal(error: errors.RequestRefused, reason: RejectReason) -> None:
     assert reject_reason(error) is reason
+
+
+def test_a_page_instead_of_an_answer() -> None:
+    assert type(error_of(401, None, "<html>")) is errors.CredentialsRefused
+    assert type(error_of(404, None, "<html>")) is errors.RequestRefused
 
 
 def test_bodies_fill_in_their_places() -> None:

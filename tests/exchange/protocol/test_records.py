@@ -151,6 +151,12 @@ def test_a_position_that_is_not_listed_is_flat_as_of_now() -> None:
     assert (record.position_lots, record.time_ms, liquidation) == (0, NOW, None)
 
 
+@pytest.mark.parametrize("rows", [[risk("NaN")], [risk("1", "NaN")], [risk("1", "NaN"), risk("1", "5")]])
+def test_numbers_that_are_none_are_malformed(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(MalformedAnswer):
+        parse_position(json.dumps(rows), BITCOIN, NOW)
+
+
 def test_a_short_position_and_its_liquidation_price_between_two_ticks() -> None:
     record, liquidation = parse_position(json.dumps([risk("-0.015", "70000.1733")]), BITCOIN, NOW)
     assert (record.position_lots, record.time_ms, liquidation) == (-15, 5, 700_001)

@@ -270,7 +270,10 @@ def error_of(
     if status == 503:
         return _service_error(shown, message, retry_after_s)
     kind = _BY_CODE.get(shown)
-    if kind is errors.OrderOutcomeUnknown or (kind is None and (status >= 500 or status == 408)):
+    if kind is None and status == 401:
+        return errors.CredentialsRefused(shown, message)
+    proves_nothing = status >= 500 or status < 400 or status == 408
+    if kind is errors.OrderOutcomeUnknown or (kind is None and proves_nothing):
         return errors.OrderOutcomeUnknown(f"{message or 'no message'} (status {status}, code {shown})")
     if kind is None or kind is errors.OrderOutcomeUnknown:
         return errors.RequestRefused(shown, message, retry_after_s=retry_after_s)

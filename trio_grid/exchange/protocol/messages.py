@@ -24,7 +24,7 @@ from trio_grid.domain.events import (
     Side,
     Trade,
 )
-from trio_grid.domain.instrument import Instrument, money_units
+from trio_grid.domain.instrument import Instrument, QuantityLots, money_units
 from trio_grid.errors import ListenKeyGone, MalformedAnswer
 from trio_grid.exchange.interface import UserStreamEvent
 from trio_grid.exchange.protocol import wire
@@ -116,6 +116,17 @@ def status_of(word: str, executed: Decimal, quantity: Decimal, ignored: Ignored)
     return RecordStatus.FILLED if executed >= quantity else RecordStatus.PARTIALLY_FILLED
 
 
+def quantity_of(quantity: Decimal, executed: Decimal, instrument: Instrument, ignored: Ignored) -> QuantityLots:
+    """Return an order's quantity in lots, at least what was executed of it.
+
+    An amendment below the executed quantity ends a foreign order with less quantity than it traded; ours are never
+    amended. It must not stop the stream that brings our own fills.
+    """
+    if quantity < executed:
+        ignored["quantity below executed"] += 1
+    return instrument.quantity_lots(max(quantity, executed))
+
+
 def parse_user_event(frame: str | bytes, instrument: Instrument, ignored: Ignored) -> UserStreamEvent | None:
     """Return one event of the user stream, or None for one that the bot does not book (counted in `ignored`).
 
@@ -152,7 +163,7 @@ def order_update(order: wire.WireOrderEvent, instrument: Instrument, ignored: Ig
             order_id=order.order_id,
             side=side_of(order.side),
             price_ticks=instrument.price_ticks(order.price),
-            quantity_lots=instrument.quantity_lots(order.quantity),
+            quantity_lots=quantity_of(order.quantity, order.executed, instrument, ignored),
             executed_lots=instrument.quantity_lots(order.executed),
             status=status_of(order.status, order.executed, order.quantity, ignored),
             reduce_only=order.reduce_only,
@@ -160,9 +171,10 @@ def order_update(order: wire.WireOrderEvent, instrument: Instrument, ignored: Ig
             expiry_reason=order.expiry_reason,
         ),
     )
-    if order.execution == "TRADE" and (order.trade_id < 1 or order.last_quantity <= 0):
+    has_trade = build(what, lambda: order.trade_id > 0 and order.last_quantity > 0)
+    if order.execution == "TRADE" and not has_trade:
         raise MalformedAnswer(f"{what}: an execution of type TRADE without a trade")
-    if order.trade_id < 1 or order.last_quantity <= 0:
+    if not has_trade:
         return OrderUpdate(order=record)
     return OrderUpdate(order=record, trade=build(what, lambda: _stream_trade(order, instrument)))
 
@@ -212,6 +224,10 @@ def parse_book_ticker(frame: str | bytes, instrument: Instrument, ignored: Ignor
     ticker = decode(event, wire.WireBookTicker, what="bookTicker")
     if ticker.symbol != instrument.symbol:
         ignored["other symbol"] += 1
+        return None
+    if not build("bookTicker", lambda: ticker.bid > 0 and ticker.ask > 0):
+        # One side of the book is empty: there is no price to decide by, and the watchdog sees the silence.
+        ignored["one-sided book"] += 1
         return None
     return build(
         "bookTicker",

@@ -20,7 +20,7 @@ from trio_grid.errors import MalformedAnswer, OrderOutcomeUnknown, RequestRefuse
 from trio_grid.exchange.interface import AccountSummary
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.error_codes import WireError, error_of
-from trio_grid.exchange.protocol.messages import Ignored, build, decode, kline_of, side_of, status_of
+from trio_grid.exchange.protocol.messages import Ignored, build, decode, kline_of, quantity_of, side_of, status_of
 
 DEFAULT_MAX_OPEN_ORDERS = 200
 """Of every USD-M symbol where exchangeInfo does not list MAX_NUM_ORDERS."""
@@ -51,7 +51,7 @@ def order_record(order: wire.WireOrder, instrument: Instrument, ignored: Ignored
             order_id=order.order_id,
             side=side_of(order.side),
             price_ticks=instrument.price_ticks(order.price),
-            quantity_lots=instrument.quantity_lots(order.orig_qty),
+            quantity_lots=quantity_of(order.orig_qty, order.executed_qty, instrument, ignored),
             executed_lots=instrument.quantity_lots(order.executed_qty),
             status=status_of(order.status, order.executed_qty, order.orig_qty, ignored),
             reduce_only=order.reduce_only,
@@ -117,7 +117,7 @@ def parse_position(body: Bytes, instrument: Instrument, now_ms: int) -> tuple[Po
         if row.symbol == instrument.symbol
     ]
     amount = sum((row.position_amt for row in rows), Decimal(0))
-    liquidation = max((row.liquidation_price for row in rows), default=Decimal(0))
+    liquidation = build("positionRisk", lambda: max((row.liquidation_price for row in rows), default=Decimal(0)))
     record = build(
         "positionRisk",
         lambda: PositionRecord(
