@@ -14,6 +14,7 @@ FORBIDDEN = {"trio", "httpx", "sqlite3", "time", "logging", "os", "random", "sec
 PURE = (
     "account",
     "account_queries",
+    "amendments",
     "book_shape",
     "brackets",
     "candles",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from trio_grid.domain.instrument import RATE_SCALE
 from trio_grid.exchange.paper.account import DAY_MS, PaperAccount
+from trio_grid.exchange.paper.amendments import Amendments
 from trio_grid.exchange.paper.brackets import notional_cap_units
 from trio_grid.exchange.paper.desk import Desk
 from trio_grid.exchange.paper.margin import AccountMargin, SymbolMargin, liquidation_price, symbol_margin
@@ -18,7 +19,7 @@ from trio_grid.exchange.paper.order_rules import limit_of, whole_of
 from trio_grid.exchange.paper.records import PaperOrder, PaperTrade
 from trio_grid.exchange.paper.refusals import Refusal
 from trio_grid.exchange.paper.symbols import plain
-from trio_grid.exchange.paper.trading import Trading, plain_units
+from trio_grid.exchange.paper.trading import plain_units
 from trio_grid.exchange.paper.wire import (
     break_even_price,
     entry_price,
@@ -49,7 +50,7 @@ def _window(params: Params, now_ms: int) -> tuple[int, int]:
     return start, start + WINDOW_MS if end is None else end
 
 
-class AccountQueries(Trading):
+class AccountQueries(Amendments):
     """Questions of an account."""
 
     # orders and trades -----------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class Desk:
         self.update_id = 1
         self.next_order_id = FIRST_ORDER_ID
         self.next_trade_id = 1
+        self.next_sequence = 1
         self.next_agg_id = 1
         self.book_time_ms = 0
         self.marked_second = -1
@@ -108,6 +109,11 @@ class Desk:
         """Return the next order id; it grows by order."""
         self.next_order_id += 1
         return self.next_order_id - 1
+
+    def take_sequence(self) -> int:
+        """Return the next time priority: later ones stand behind earlier ones at one price."""
+        self.next_sequence += 1
+        return self.next_sequence - 1
 
     def take_trade_id(self) -> int:
         """Return the next trade id."""

@@ -20,7 +20,7 @@ from trio_grid.exchange.paper.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.exchange import PaperExchange
 from trio_grid.exchange.paper.records import Income, PaperOrder, PaperTrade, Position
 
-FORMAT = "trio_grid paper exchange 2"
+FORMAT = "trio_grid paper exchange 3"
 
 
 class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,7 @@ class _DeskState(msgspec.Struct, frozen=True, kw_only=True):
     update_id: int
     next_order_id: int
     next_trade_id: int
+    next_sequence: int
     next_agg_id: int
     book_time_ms: int
     marked_second: int
@@ -114,6 +115,7 @@ def _desk_state(desk: Desk) -> _DeskState:
         update_id=desk.update_id,
         next_order_id=desk.next_order_id,
         next_trade_id=desk.next_trade_id,
+        next_sequence=desk.next_sequence,
         next_agg_id=desk.next_agg_id,
         book_time_ms=desk.book_time_ms,
         marked_second=desk.marked_second,
@@ -178,7 +180,7 @@ def _restore_desk(desk: Desk, state: _DeskState) -> None:
     desk.update_id, desk.next_order_id = state.update_id, state.next_order_id
     desk.next_trade_id, desk.next_agg_id = state.next_trade_id, state.next_agg_id
     desk.book_time_ms, desk.marked_second = state.book_time_ms, state.marked_second
-    desk.candle_told_ms = state.candle_told_ms
+    desk.candle_told_ms, desk.next_sequence = state.candle_told_ms, state.next_sequence
 
 
 def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:

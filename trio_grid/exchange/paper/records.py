@@ -39,6 +39,7 @@ class PaperOrder(msgspec.Struct, kw_only=True):
     executed_cost: int = 0
     expiry_reason: int = 0
     queue_lots: int = 0
+    amendments: int = 0
 
     @property
     def remaining_lots(self) -> int:

@@ -81,6 +81,7 @@ class Refusal(enum.Enum):
         "Due to the order could not be executed as maker, the Post Only order will be rejected. "
         "The order will not be recorded in the order history",
     )
+    AMEND_TOO_OFTEN = (-5026, "Exceed maximum modify order limit.")
     AMEND_NOTHING = (-5027, "No need to modify the order.")
     AMEND_NOTIONAL = (-5029, "Order's notional must be no smaller than %s")
     AMEND_REDUCE_ONLY = (-5047, "The order to be modified does not match the reduceOnly parameter.")

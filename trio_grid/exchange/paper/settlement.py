@@ -209,7 +209,7 @@ class Settlement:
             order_id=order_id, account=account.name, symbol=desk.name, client_order_id=f"autoclose-{now_ms}{order_id}",
             side=side, order_type="LIMIT", time_in_force="IOC", price_ticks=desk.book.best(side.opposite),
             quantity_lots=abs(lots), reduce_only=True, stp="NONE", price_match="NONE", good_till_ms=0, time_ms=now_ms,
-            update_time_ms=now_ms, sequence=order_id,
+            update_time_ms=now_ms, sequence=desk.take_sequence(),
         )  # fmt: skip
         account.add_order(order)
         self.tell_order(order, "NEW")

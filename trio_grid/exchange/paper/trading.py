@@ -71,12 +71,12 @@ class Trading(Venue):
             good_till_ms=request.good_till_ms,
             time_ms=now_ms,
             update_time_ms=now_ms,
-            sequence=order_id,
+            sequence=desk.take_sequence(),
         )
         owner.add_order(order)
         self.settlement.tell_order(order, "NEW")
         accepted = order_body(desk.symbol, order)
-        self._match(desk, order)
+        self.match(desk, order)
         self.publish_book(desk)
         ends = order.order_type == "MARKET" or order.time_in_force in ("IOC", "FOK")
         return order_body(desk.symbol, order) if request.wants_result and ends else accepted
@@ -87,7 +87,8 @@ class Trading(Venue):
         self._checked(account, params)
         return {}
 
-    def _match(self, desk: Desk, order: PaperOrder) -> None:
+    def match(self, desk: Desk, order: PaperOrder) -> None:
+        """Match an accepted order, then let it rest or expire as its type says."""
         now_ms, market = self.now_ms, order.order_type == "MARKET"
         limit = self._market_limit(desk, order.side) if market else order.price_ticks
         if order.time_in_force != "GTX":
@@ -168,13 +169,17 @@ class Trading(Venue):
             raise Refusal.REDUCE_ONLY.refuse()
 
     def _check_margin(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> None:
-        """Refuse what needs more margin than is free (-2019) or makes the position too large (-2027).
-
-        An order that does not raise the initial margin is never refused: it reduces.
-        """
-        symbol, side = desk.symbol, request.side
+        side = request.side
         price = request.price_ticks if request.order_type == "LIMIT" else desk.book.best(side.opposite)
-        notional = price * request.quantity_lots * symbol.unit
+        self.check_margin(owner, desk, side, price, request.quantity_lots)
+
+    def check_margin(self, owner: PaperAccount, desk: Desk, side: Side, price: int, lots: int) -> None:
+        """Refuse `lots` more on a side at a price if the margin (-2019) or the leverage (-2027) does not carry them.
+
+        What does not raise the initial margin is never refused: it reduces.
+        """
+        symbol = desk.symbol
+        notional = price * lots * symbol.unit
         before = self.settlement.margin(owner)
         after = self.settlement.margin(owner, (desk.name, side, notional))
         if after.initial_units <= before.initial_units:
@@ -186,7 +191,7 @@ class Trading(Venue):
         if worst > notional_cap_units(symbol.brackets, position.leverage):
             raise Refusal.MAX_POSITION.refuse()
         # A buy above the mark (a sell below it) loses the difference at once.
-        loss = max(0, (2 * price - desk.mark_half_ticks) * side.sign) * request.quantity_lots * symbol.unit // 2
+        loss = max(0, (2 * price - desk.mark_half_ticks) * side.sign) * lots * symbol.unit // 2
         if after.free_units - loss < 0:
             raise Refusal.MARGIN_INSUFFICIENT.refuse()
 

@@ -1,0 +1,92 @@
+"""Amendments: refused as it was, amended behind the others, or gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.exchange.paper.scripted_market import START_MS, Trader, quote, scripted, user_kinds
+from trio_grid.exchange.paper.refusals import PaperRefusal
+
+
+def amend(trader: Trader, order: dict[str, Any], price: str, quantity: str, **extra: str) -> dict[str, Any]:
+    params = {"symbol": "TESTUSDT", "orderId": str(order["orderId"]), "side": order["side"]}
+    return trader.exchange.modify_order(
+        trader.name, params | {"price": price, "quantity": quantity} | extra, trader.exchange.now_ms
+    )
+
+
+def test_an_amended_order_keeps_its_id_and_loses_its_place() -> None:
+    exchange, market, ann, bob = scripted(depth_lots=0)
+    market.add(quote(100, 1000, 1001, (1000, 60, True)))
+    first, second = ann.limit("BUY", 1000, 100), bob.limit("BUY", 1000, 60)
+    exchange.take_events()
+    body = amend(ann, first, "99.9", "0.200")
+    assert (body["orderId"], body["price"], body["origQty"], body["status"]) == (
+        first["orderId"],
+        "99.9",
+        "0.200",
+        "NEW",
+    )
+    assert body["selfTradePreventionMode"] == "NONE"
+    amend(ann, first, "100.0", "0.200")
+    assert user_kinds(exchange, "ann") == ["AMENDMENT/NEW", "AMENDMENT/NEW"]
+    exchange.advance(START_MS + 100)
+    assert bob.order(second["orderId"])["status"] == "FILLED"
+    assert ann.order(first["orderId"])["executedQty"] == "0.000"
+
+
+def test_an_amendment_may_take() -> None:
+    _, _, ann, _ = scripted()
+    order = ann.limit("BUY", 990, 100)
+    assert amend(ann, order, "100.2", "0.100")["status"] == "FILLED"
+    assert ann.lots == 100
+
+
+def test_a_post_only_order_that_would_take_and_a_used_up_one_are_gone() -> None:
+    exchange, market, ann, _ = scripted(depth_lots=0)
+    market.add(quote(100, 990, 1001, (990, 60, True)))
+    part = ann.limit("BUY", 990, 100)
+    exchange.advance(START_MS + 100)
+    assert ann.order(part["orderId"])["executedQty"] == "0.060"
+    assert amend(ann, part, "99.0", "0.060")["status"] == "CANCELED"
+    post = ann.limit("BUY", 980, 100, "GTX")
+    assert amend(ann, post, "100.1", "0.100")["status"] == "CANCELED"
+    assert ann.lots == 60
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "extra", "code"),
+    [
+        ("99.0", "0.100", {}, -5027),
+        ("99.0", "0.050", {}, -5029),
+        ("99.05", "0.100", {}, -1111),
+        ("200.0", "0.100", {}, -4016),
+        ("99.0", "0.200", {"reduceOnly": "true"}, -5047),
+        ("99.0", "0.200", {"side": "SELL"}, -1117),
+        ("99.0", "0.200", {"orderId": "5"}, -2013),
+        ("100.0", "900", {}, -2019),
+    ],
+)
+def test_a_refused_amendment_leaves_the_order_as_it_was(
+    price: str, quantity: str, extra: dict[str, str], code: int
+) -> None:
+    exchange, _, ann, _ = scripted(balance=1_000)
+    order, other = ann.limit("BUY", 990, 100), ann.limit("BUY", 980, 100)
+    exchange.take_events()
+    with pytest.raises(PaperRefusal) as caught:
+        amend(ann, order, price, quantity, **extra)
+    assert caught.value.code == code
+    assert exchange.take_events() == []
+    assert [row["orderId"] for row in exchange.open_orders("ann", {}, START_MS)] == [order["orderId"], other["orderId"]]
+    assert ann.order(order["orderId"])["origQty"] == "0.100"
+
+
+def test_a_closed_order_cannot_be_amended() -> None:
+    _, _, ann, _ = scripted()
+    order = ann.limit("BUY", 990, 100)
+    ann.cancel(order["orderId"])
+    with pytest.raises(PaperRefusal) as caught:
+        amend(ann, order, "98.0", "0.100")
+    assert caught.value.code == -2013
