@@ -68,7 +68,7 @@ class LivePicture:
     def draw(self, width: int, height: int) -> Text:
         """Return the picture, fitted to a terminal."""
         desk = self._bot.desk
-        if desk is None or self._bot.board.phase == "stopped":
+        if desk is None or self._bot.board.phase == "starting" and desk.manager.snapshot().half_ticks is None:
             return Text(f"{self._bot.board.phase}: waiting for {self._bot.board.waiting_for or 'the exchange'}")
         if not self._watching:
             self._watching = True

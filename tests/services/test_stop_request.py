@@ -1,0 +1,39 @@
+"""Signals become one event; the second one shortens the grace."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trio_grid.services.stop_request import SECOND_SIGNAL_GRACE_S, StopRequest
+
+
+async def test_a_signal_asks_for_the_stop_and_a_second_one_shortens_the_grace() -> None:
+    stop = StopRequest()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stop.watch)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with trio.fail_after(5):
+            await stop.requested.wait()
+        assert stop.reason == "SIGTERM"
+        with trio.CancelScope(deadline=trio.current_time() + 60) as grace:
+            stop.grace = grace
+            os.kill(os.getpid(), signal.SIGINT)
+            with trio.fail_after(5):
+                while stop.signals < 2:  # noqa: ASYNC110 - signals are counted, nothing is told of them
+                    await trio.sleep(0.01)
+            assert grace.deadline == pytest.approx(trio.current_time() + SECOND_SIGNAL_GRACE_S, abs=0.5)
+        assert stop.reason == "SIGTERM"
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_first_reason_and_its_instant_count(autojump_clock: MockClock) -> None:
+    stop = StopRequest()
+    await stop.after(7)
+    first = stop.requested_at
+    stop.request("later")
+    assert (stop.reason, stop.requested_at) == ("--for 7s is over", first)
