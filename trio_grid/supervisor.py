@@ -23,6 +23,7 @@ from trio_grid.domain.inputs import PositionAccepted, SessionStarted, TradingSta
 from trio_grid.domain.instrument import Instrument
 from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.snapshot import PositionSnapshot
+from trio_grid.domain.strategy import Strategy
 from trio_grid.errors import ExchangeError, InvariantBroken, StartRefused, TrioGridError
 from trio_grid.exchange.interface import Execution, MarketData
 from trio_grid.journal.recovery import check_lattice, recover
@@ -66,6 +67,8 @@ class RunOptions:
     control_socket: Path | None = None
     checkpoint_in_place: bool = False
     """True in simulated runs: a thread would outrun the virtual clock."""
+    strategy: Strategy | None = None
+    """What decides instead of `GridStrategy`."""
 
 
 class Bot:
@@ -103,6 +106,7 @@ class Bot:
         self._names = OrderNames()
         self.board = StatusBoard()
         self.desk: Desk | None = None
+        self.control: ControlDesk | None = None
         self.report: RunReport | None = None
         """Set when the run is over, also when it ended by an error; None if no session was begun."""
 
@@ -188,7 +192,7 @@ class Bot:
             instrument, settings.lattice, created_ms=execution.now_ms(), venue=self._options.venue
         )
         self._bot_id = identity.bot_id
-        state = recover(self._journal)
+        state = recover(self._journal, strategy=self._options.strategy)
         self._fresh = state is None
         check_lattice(self._journal, state, instrument, settings.lattice, new_lattice=self._options.new_lattice)
         await self._patiently(
@@ -204,7 +208,8 @@ class Bot:
             "the bot's orders", lambda: session_start.highest_session(execution, instrument, self._bot_id)
         )
         self._session = self._journal.begin_session(started_ms=execution.now_ms(), at_least=highest + 1)
-        desk = self._open_desk(instrument, state or GridState.fresh(), identity.created_ms)
+        state = state or GridState.fresh(strategy=self._options.strategy)
+        desk = self._open_desk(instrument, state, identity.created_ms)
         desk.dispatcher.carry_out(
             desk.manager.start_session(
                 SessionStarted(
@@ -271,9 +276,9 @@ class Bot:
         reconciler = Reconciler(desk, check, interval_s=risk.reconcile_interval_s)
         updates = OrderUpdates(desk, self._names, reconciler.request)
         prices = PriceFeed(desk)
+        self.control = ControlDesk(desk, reconciler, self._stop)
         if self._options.control_socket is not None:
-            control = ControlDesk(desk, reconciler, self._stop)
-            await nursery.start(ControlSocket(self._options.control_socket, control.handle).run)
+            await nursery.start(ControlSocket(self._options.control_socket, self.control.handle).run)
         self.board.waiting_for = "the user stream"
         await nursery.start(updates.run)
         self.board.waiting_for = "a first price"

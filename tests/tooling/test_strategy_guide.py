@@ -1,10 +1,14 @@
 """The guide's example of a strategy runs, and does what the guide says."""
 
+import os
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +20,8 @@ from trio_grid.domain.instrument import Instrument, MoneyUnits, PriceTicks, Quan
 from trio_grid.domain.settings import GridSettings, LatticeSettings, Mode, Spacing
 from trio_grid.domain.strategy import Strategy
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-strategy.md"
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "how-to" / "write-a-strategy.md"
 BTCUSDT = Instrument(
     symbol="BTCUSDT",
     base_asset="BTC",
@@ -45,9 +50,15 @@ CEILING = 601_000
 START_MS = 1_700_000_000_000
 
 
+def code_of(kind: str) -> str:
+    """Return the guide's only piece of code of a kind that is more than one line of signature."""
+    (code,) = re.findall(rf"```{kind}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[-1:]
+    return str(code)
+
+
 def ceiling() -> Strategy:
     """Return the strategy that the guide's code makes."""
-    (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    code = code_of("python")
     names: dict[str, Any] = {}
     exec(compile(code, str(GUIDE), "exec"), names)  # noqa: S102 - the guide's own text is what is tested
     strategy: Strategy = names["Ceiling"](CEILING)
@@ -103,3 +114,22 @@ def test_its_quiet_band_hides_no_decision(prices: list[int]) -> None:
         else:
             assert decide(lazy, price) == actions
     assert eager.image() == lazy.image()
+
+
+@pytest.mark.sockets
+def test_the_whole_program_runs_with_the_strategy_as_the_guide_says(tmp_path: Path) -> None:
+    (tmp_path / "ceiling.py").write_text(code_of("python"))
+    # A ceiling of one tick: the market is above it, so that the strategy has to show by placing nothing.
+    (tmp_path / "my_bot.py").write_text(code_of("text").replace("600_000", "1"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def program(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "my_bot.py", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    ran = program("run", "--for", "4s", "--set", "journal.path=ceiling.sqlite3")
+    assert ran.returncode == 0, ran.stderr
+    assert "kline subscription confirmed" in ran.stdout + ran.stderr
+    assert "orders: 0" in ran.stdout
+    replayed = program("journal", "replay", "ceiling.sqlite3")
+    assert replayed.returncode == 0, replayed.stdout

@@ -19,6 +19,7 @@ from trio_grid.cli.exchange import add_exchange_parser
 from trio_grid.cli.journal_commands import add_journal_parser
 from trio_grid.cli.output import complain
 from trio_grid.cli.run_command import add_run_parser
+from trio_grid.domain.strategy import Strategy
 from trio_grid.errors import TrioGridError
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; what went wrong is on the standard error, in the user's words."""
+def main(argv: Sequence[str] | None = None, *, strategy: Strategy | None = None) -> int:
+    """Run one command and return its exit code; what went wrong is on the standard error, in the user's words.
+
+    A strategy given here decides instead of the ladder, in `run` as in `journal verify` and `journal replay`.
+    """
     arguments = build_parser().parse_args(argv)
+    arguments.strategy = strategy
     code = 0
     try:
         run = getattr(arguments, "handler", None) or arguments.command

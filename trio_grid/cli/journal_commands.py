@@ -79,7 +79,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
         JournalError: the journal cannot even be opened.
     """
     path = _path(arguments)
-    found = verify(path)
+    found = verify(path, strategy=getattr(arguments, "strategy", None))
     looked_at = (
         f"{path}: {found.records} records, {found.archived} archived, {found.images} images,"
         f" {found.sessions} sessions, last record {found.last_sequence}"
@@ -96,7 +96,7 @@ def replay_command(arguments: argparse.Namespace) -> int:
         JournalError: the journal cannot be read.
     """
     path = _path(arguments)
-    difference = replay_all(path)
+    difference = replay_all(path, strategy=getattr(arguments, "strategy", None))
     if difference is not None:
         _print((f"first difference: {difference}",))
         return JournalError.exit_code

@@ -133,6 +133,7 @@ async def _run(config: Config, arguments: argparse.Namespace, handler: LogHandle
                     allow_foreign_position=arguments.allow_foreign_position,
                     new_lattice=arguments.new_lattice,
                     control_socket=socket_path(config.journal.path),
+                    strategy=arguments.strategy,
                 )
                 bot = Bot(
                     config,
