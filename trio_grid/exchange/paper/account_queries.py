@@ -92,7 +92,8 @@ class AccountQueries(Amendments):
             if (order.order_id >= first if first is not None else start <= order.time_ms <= end)
         ]
         oldest_first = first is not None or "startTime" in params
-        return [order_body(desk.symbol, order, with_time=True) for desk, order in _page(rows, limit, oldest_first)]
+        bodies = [order_body(desk.symbol, order, with_time=True) for desk, order in _page(rows, limit, oldest_first)]
+        return [{**body, "pair": body["symbol"], "cumBase": body["executedQty"]} for body in bodies]
 
     def user_trades(self, account: str, params: Params, now_ms: int) -> list[Body]:
         """Return trades by ascending id: from `fromId` on, of an order, or of a window of at most seven days."""

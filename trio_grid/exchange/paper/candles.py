@@ -167,13 +167,21 @@ class Candles:
         ]
         return rows[-limit:] if start_ms is None else rows[:limit]
 
-    def latest(self, interval: str) -> Candle | None:
-        """Return the newest kline of an interval, open or just closed."""
-        minutes = list(self.closed)[-1:] if self.current is None else [self.current]
-        if not minutes or interval == "1m":
-            return minutes[-1] if minutes else None
-        rows = self.select(interval, start_ms=open_time_of(interval, minutes[-1].open_time_ms), limit=1)
-        return rows[-1] if rows else None
+    def up_to(self, interval: str, minute: Candle) -> Candle:
+        """Return the kline of an interval as it is with `minute` as its newest part."""
+        start = open_time_of(interval, minute.open_time_ms)
+        whole: Candle | None = None
+        for candle in self.closed:
+            if start <= candle.open_time_ms < minute.open_time_ms:
+                whole = _joined(whole, candle, start)
+        return _joined(whole, minute, start)
+
+
+def _joined(whole: Candle | None, part: Candle, start_ms: int) -> Candle:
+    if whole is None:
+        return msgspec.structs.replace(part, open_time_ms=start_ms)
+    whole.add_candle(part)
+    return whole
 
 
 def _added_up(minutes: Iterable[Candle], interval: str) -> list[Candle]:
@@ -183,5 +191,5 @@ def _added_up(minutes: Iterable[Candle], interval: str) -> list[Candle]:
         if rows and rows[-1].open_time_ms == start:
             rows[-1].add_candle(minute)
         else:
-            rows.append(msgspec.structs.replace(minute, open_time_ms=start))
+            rows.append(_joined(None, minute, start))
     return rows

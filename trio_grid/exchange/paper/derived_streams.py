@@ -43,7 +43,7 @@ class DerivedStreams:
         """Return the kline payload of an interval after a 1-minute kline event."""
         if interval == "1m":
             return event.payload
-        return self._exchange.kline_stream_payload(event.symbol, interval, event.time_ms)
+        return self._exchange.kline_payload(event, interval)
 
     def continuous_kline(self, event: MarketEvent, interval: str) -> dict[str, Any]:
         """Return the same for the pair's perpetual contract."""

@@ -51,6 +51,19 @@ class MarketEvent:
         return f"<MarketEvent {self.kind} {self.symbol} {self.time_ms}>"
 
 
+class KlineEvent(MarketEvent):
+    """A 1-minute kline as it was at the event; `closed` says that it was its end."""
+
+    __slots__ = ("candle", "closed")
+
+    def __init__(self, symbol: PaperSymbol, candle: Candle, time_ms: int, *, closed: bool) -> None:
+        super().__init__(
+            "kline", symbol.name, time_ms, lambda: wire.kline_event(symbol, "1m", candle, time_ms, closed=closed)
+        )
+        self.candle = candle
+        self.closed = closed
+
+
 class PublicTrade(msgspec.Struct, frozen=True, array_like=True):
     """One aggregate trade of the public tape: `first_id`..`last_id` are its trade ids."""
 
@@ -169,12 +182,8 @@ class Desk:
 
     def publish_candle(self, time_ms: int, events: list[Any], candle: Candle, *, closed: bool) -> None:
         """Publish a kline update or, closed, a kline's end."""
-        symbol, copy = self.symbol, msgspec.structs.replace(candle)
-        events.append(
-            MarketEvent(
-                "kline", self.name, time_ms, lambda: wire.kline_event(symbol, "1m", copy, time_ms, closed=closed)
-            )
-        )
+        copy = msgspec.structs.replace(candle)
+        events.append(KlineEvent(self.symbol, copy, time_ms, closed=closed))
 
     def publish_mark(self, time_ms: int, next_funding_ms: int, events: list[Any]) -> None:
         """Publish the mark price, at most once in a second of the exchange's time."""

@@ -12,7 +12,7 @@ from typing import Any
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.account_queries import AccountQueries
 from trio_grid.exchange.paper.candles import INTERVALS, MINUTE_MS, Candle, close_time_of
-from trio_grid.exchange.paper.desk import Desk
+from trio_grid.exchange.paper.desk import Desk, KlineEvent, MarketEvent
 from trio_grid.exchange.paper.order_rules import limit_of, text_of, whole_of
 from trio_grid.exchange.paper.refusals import Refusal
 from trio_grid.exchange.paper.symbols import FUNDING_INTERVAL_MS, exchange_info_row
@@ -56,29 +56,24 @@ class MarketQueries(AccountQueries):
         )
         return [kline_row(desk.symbol, interval, candle) for candle in candles]
 
-    def kline_stream_payload(self, symbol: str, interval: str, now_ms: int) -> Body:
-        """Return the stream payload of the newest kline of an interval.
+    def kline_payload(self, event: MarketEvent, interval: str) -> Body:
+        """Return what an interval's kline stream says at a 1-minute kline event, whenever it is asked.
 
-        Right after a 1-minute kline event it says what the other intervals look like at that moment; a kline whose
-        last minute has just closed is shown closed.
+        A longer kline is closed by the end of its last minute.
 
         Raises:
-            PaperRefusal: unknown symbol or interval, or the market has no candle yet (-1121, -1120, -1130).
+            PaperRefusal: there is no such interval (-1120).
+            TypeError: the event is not of a kline.
         """
-        desk = self.desk_of(symbol)
+        if not isinstance(event, KlineEvent):
+            raise TypeError(f"{event!r} is not a kline")
         if interval not in INTERVALS:
             raise Refusal.BAD_INTERVAL.refuse()
-        candles, last = desk.candles, desk.candles.closed[-1] if desk.candles.closed else None
-        candle = candles.latest(interval)
-        if candle is None:
-            raise Refusal.BAD_PARAMETER.refuse("interval")
-        # A minute that has just closed leaves a flat or no open candle behind; the interval that it ended is meant.
-        if last is not None and not candles.has_trades:
-            minute_end = last.open_time_ms + MINUTE_MS - 1
-            rows = candles.select(interval, end_ms=last.open_time_ms, limit=1)
-            if rows and close_time_of(interval, rows[-1].open_time_ms) == minute_end:
-                return kline_event(desk.symbol, interval, rows[-1], now_ms, closed=True)
-        return kline_event(desk.symbol, interval, candle, now_ms, closed=False)
+        desk = self.desks[event.symbol]
+        candle = desk.candles.up_to(interval, event.candle)
+        minute_end = event.candle.open_time_ms + MINUTE_MS - 1
+        closed = event.closed and close_time_of(interval, candle.open_time_ms) == minute_end
+        return kline_event(desk.symbol, interval, candle, event.time_ms, closed=closed)
 
     def depth(self, params: Params, now_ms: int) -> Body:
         """Return the order book; the limit must be one of Binance's."""
