@@ -26,7 +26,7 @@ from trio_grid.exchange.paper.request_limits import LimitSettings
 from trio_grid.exchange.paper.symbols import default_instrument, paper_symbol
 from trio_grid.exchange.protocol.signing import HmacSigner
 from trio_grid.journal.recovery import replay_all, verify
-from trio_grid.journal.sqlite_journal import open_journal
+from trio_grid.journal.sqlite_journal import Journal, open_journal
 from trio_grid.services.run_report import RunReport
 from trio_grid.services.stop_request import StopRequest
 from trio_grid.supervisor import Bot, RunOptions
@@ -190,7 +190,12 @@ class Bench:
 
     @asynccontextmanager
     async def bot(
-        self, *overrides: str, trading: bool = True, policy: str = "keep", **options: Any
+        self,
+        *overrides: str,
+        trading: bool = True,
+        policy: str = "keep",
+        keeper: Callable[[Journal], Journal] = lambda journal: journal,
+        **options: Any,
     ) -> AsyncIterator[RunningBot]:
         """Run the bot while the context is open, then stop it and check journal and account."""
         config = self.config(f"exit.policy={policy}", *overrides)
@@ -202,7 +207,7 @@ class Bench:
                     RunOptions(venue="paper", checkpoint_in_place=True, **options),
                     market=client,
                     execution=client,
-                    journal=journal,
+                    journal=keeper(journal),
                     stop=stop,
                     jitter=lambda: 0.5,
                 )
