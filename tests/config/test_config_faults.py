@@ -2,12 +2,15 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_grid.config import Config, ConfigError, ExitPolicy, FillModel, load_config, parse_config
+from trio_grid.config.loading import structure
 from trio_grid.domain.settings import Mode, OnLimit, Spacing, Trailing
 
 SMALLEST = """
@@ -248,6 +251,27 @@ def test_no_text_leads_to_another_exception(text: str) -> None:
         parse_config(text)
 
 
+KEYS = [*(field.name for field in attrs.fields(Config)), "symbol", "interval", "range", "levels", "lower", "kind"]
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.decimals(),
+    st.floats(),
+    st.text(max_size=5),
+    st.datetimes(),
+    st.lists(st.integers(), max_size=2),
+)
+TABLES = st.recursive(VALUES, lambda inner: st.dictionaries(st.sampled_from(KEYS), inner, max_size=5), max_leaves=20)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), TABLES, max_size=8))
+def test_no_tables_lead_to_another_exception(data: dict[str, Any]) -> None:
+    config, faults = structure(data)
+    assert (config is None) == bool(faults)
+    assert all(path.startswith("$") and words for path, words in faults)
+
+
 @given(
     st.text(max_size=60), st.sampled_from(["", "grid.interval", "grid.symbol", "exchange.key_env", "journal.path", "x"])
 )
@@ -295,6 +319,12 @@ def test_a_file_that_cannot_be_read_is_told_by_its_name(tmp_path: Path) -> None:
     large.write_bytes(b"#" * 1_000_001)
     with pytest.raises(ConfigError, match="this is no configuration"):
         load_config(large)
+
+
+def test_a_path_may_begin_with_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse_config(SMALLEST, ["journal.path=~/grid/a.sqlite3"]).journal.path == tmp_path / "grid" / "a.sqlite3"
+    assert fault_of("journal.path=~nobody-of-this-name/a").startswith("$.journal.path: ")
 
 
 def test_overrides_are_toml_or_bare_words() -> None:

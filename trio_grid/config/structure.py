@@ -107,7 +107,7 @@ def strictly(base: Any, value: Any) -> Any:
     if base is str and isinstance(value, str):
         return value
     if base is Path and isinstance(value, str) and value and value.isprintable():
-        return Path(value)
+        return Path(value).expanduser()
     if issubclass(base, enum.Enum) and isinstance(value, str):
         return base(value)
     raise TypeError
@@ -118,7 +118,8 @@ def structure_value(value: Any, annotation: Any) -> Any:
     base, rules = unwrapped(annotation)
     try:
         result = strictly(base, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
+        # RuntimeError: a path begins with ~ and there is no such home folder.
         result = None
     if result is None or not all(rule.holds(result) for rule in rules):
         raise refuse(value, annotation) from None
