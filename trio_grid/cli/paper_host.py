@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 KEEP_EVERY_S = 5.0
 """How far the market may fall behind when the process is killed; what an account learned is kept at once."""
-LIVELY = SyntheticSettings(fundamental_volatility=0.000_5, flow_deviation=0.000_8, flow_half_life_s=10.0)
-"""A market in which a grid that earns the usual fees is filled, and closes round trips, within a minute."""
 LOOPBACK = "127.0.0.1"
 VENUE_NAME = "paper"
 
@@ -91,11 +89,12 @@ def first_half_ticks(config: Config, instrument: Instrument) -> int:
 
 
 def market_character(volatility: float) -> SyntheticSettings:
-    """Return the synthetic market's character: the lively one, its movements multiplied by a factor."""
+    """Return the synthetic market's character: the usual one, its movements multiplied by a factor."""
+    usual = SyntheticSettings()
     return msgspec.structs.replace(
-        LIVELY,
-        fundamental_volatility=LIVELY.fundamental_volatility * volatility,
-        flow_deviation=LIVELY.flow_deviation * volatility,
+        usual,
+        fundamental_volatility=usual.fundamental_volatility * volatility,
+        flow_deviation=usual.flow_deviation * volatility,
     )
 
 

@@ -7,7 +7,7 @@ The price is a slow random walk (the fundamental) plus a fast mean-reverting par
 Their volatility is the product of a regime (calm, normal, lively; with or without drift) and a log-volatility that
 reverts to zero within minutes; now and then a move is several times as large. Defaults move a price of 60,000 over
 a range of about 200 in a minute, of which most reverts: a grid wide enough to earn the usual fees (an interval of 30)
-is filled, and closes round trips, many times in a minute.
+is filled, and closes round trips, many times in a minute. With a larger fundamental part whole minutes go one way.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from trio_grid.exchange.paper.market import MarketStep, TapeRow
 
 MINUTE_MS = 60_000
 HISTORY_STEP_MS = 2_000
+HISTORY_PULL_S = 1_200.0
+LIVE_PULL_S = 864_000.0
 LONG_STEP_MS = 1_000
 """A step of at least this length goes beyond its ends on its way."""
 CATCH_UP_STEPS = 14_400
@@ -37,8 +39,8 @@ class SyntheticSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The market's character. Volatilities are relative, per square root of a minute; sizes in the quote asset."""
 
     step_ms: int = 250
-    fundamental_volatility: float = 0.000_5
-    flow_deviation: float = 0.000_8
+    fundamental_volatility: float = 0.000_3
+    flow_deviation: float = 0.001
     flow_half_life_s: float = 10.0
     volatility_half_life_s: float = 300.0
     volatility_deviation: float = 0.30
@@ -166,8 +168,10 @@ class SyntheticMarket:
         jump = settings.jump_factor if random.random() < settings.jump_chance else 1.0
         drift = regime.drift * settings.fundamental_volatility * minutes
         shock = settings.fundamental_volatility * level * jump * math.sqrt(minutes) * random.gauss(0, 1)
-        # A weak pull towards the start keeps a run of months at prices that the filters know.
-        walk.fundamental += drift + shock - walk.fundamental * min(1.0, seconds / 864_000)
+        # Before the start a pull towards the start price brings the market near it; after it a weak one keeps a run of
+        # months at prices that the filters know.
+        pull_s = HISTORY_PULL_S if walk.next_ms <= self.start_ms else LIVE_PULL_S
+        walk.fundamental += drift + shock - walk.fundamental * min(1.0, seconds / pull_s)
         keep = math.exp(-math.log(2) * seconds / settings.flow_half_life_s)
         walk.flow = walk.flow * keep + settings.flow_deviation * level * jump * math.sqrt(
             1 - keep * keep
