@@ -19,9 +19,8 @@ from trio_grid.config import Config, ExitPolicy, regime_settings
 from trio_grid.config import grid_settings as settings_for
 from trio_grid.domain.actions import Action
 from trio_grid.domain.grid_state import GridState
-from trio_grid.domain.inputs import PositionAccepted, SessionStarted, TradingState, TradingStateChanged
+from trio_grid.domain.inputs import SessionStarted
 from trio_grid.domain.instrument import Instrument
-from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.snapshot import PositionSnapshot
 from trio_grid.domain.strategy import Strategy
 from trio_grid.errors import ExchangeError, InvariantBroken, StartRefused, TrioGridError
@@ -203,7 +202,10 @@ class Bot:
         )
         baseline_lots, watermark = None, None
         if state is None:
-            baseline_lots, watermark = await self._patiently("the position", lambda: self._baseline(instrument))
+            baseline_lots, watermark = await self._patiently(
+                "the position",
+                lambda: session_start.baseline(execution, instrument, allowed=self._options.allow_foreign_position),
+            )
         highest = await self._patiently(
             "the bot's orders", lambda: session_start.highest_session(execution, instrument, self._bot_id)
         )
@@ -234,18 +236,6 @@ class Bot:
                 net=instrument.quantity(self._before.net_lots),
             )
         )
-
-    async def _baseline(self, instrument: Instrument) -> tuple[int, int]:
-        """Return the position at the journal's first start and the newest trade id that is part of it."""
-        execution = self._execution
-        while True:
-            watermark = await session_start.newest_trade_id(execution, instrument)
-            record = await execution.position(instrument)
-            if await session_start.newest_trade_id(execution, instrument) == watermark:
-                break
-        if record.position_lots and not self._options.allow_foreign_position:
-            raise session_start.refuse_position(instrument, record.position_lots, 0)
-        return record.position_lots, watermark
 
     def _open_desk(self, instrument: Instrument, state: GridState, created_ms: int) -> Desk:
         manager = PositionManager(state, now_ms=self._execution.now_ms, budget=self._execution.order_budget)
@@ -283,12 +273,15 @@ class Bot:
         await nursery.start(updates.run)
         self.board.waiting_for = "a first price"
         await nursery.start(prices.run)
-        self._refuse_narrow_cells(desk)
+        session_start.refuse_narrow_cells(desk.manager, settings_for(self._config, desk.instrument).lattice)
         self.board.waiting_for = "the klines"
         regime = await RegimeMonitor.start(nursery, desk, regime_settings(self._config))
         self.board.waiting_for = "the first reconciliation"
         await nursery.start(reconciler.run)
-        self._explain_position(desk)
+        if self.board.reconciliation is not None:
+            session_start.explain_position(
+                desk, self.board.reconciliation, allowed=self._options.allow_foreign_position
+            )
         ages = Ages(price_s=risk.price_stale_s, klines_s=risk.klines_stale_s, user_stream_s=risk.user_stream_silent_s)
         watchdog = Watchdog(
             desk,
@@ -304,43 +297,6 @@ class Bot:
         nursery.start_soon(self._end_on_lost_journal, desk)
         await nursery.start(executor.run)
         reconciler.open_door()
-
-    def _refuse_narrow_cells(self, desk: Desk) -> None:
-        """Refuse a ladder with a cell that cannot earn its fees: it would never be opened (F13)."""
-        snapshot = desk.manager.snapshot()
-        if snapshot.anchor_ticks is None:
-            return
-        lattice = Lattice(settings_for(self._config, desk.instrument).lattice, snapshot.anchor_ticks)
-        rate = desk.instrument.maker_fee_rate
-        window = [row for row in desk.manager.ladder() if row.in_window]
-        narrow = [row for row in window if not lattice.cell_is_viable(row.rung, row.stride, rate)]
-        if narrow:
-            raise StartRefused(
-                f"{len(narrow)} of the {len(window)} cells of the first window are not wider than one tick plus the"
-                " fees of a round trip: they cannot earn their fees. Widen grid.interval; `trio-grid check` shows the"
-                " whole ladder"
-            )
-
-    def _explain_position(self, desk: Desk) -> None:
-        """Refuse a position that no slot explains, or take it as foreign if the operator allowed that (R12)."""
-        summary = self.board.reconciliation
-        if summary is None or summary.agrees:
-            return
-        difference = summary.position_lots - desk.manager.snapshot().position_lots
-        if not difference:
-            return
-        if not self._options.allow_foreign_position:
-            raise session_start.refuse_position(desk.instrument, summary.position_lots, summary.books_lots)
-        desk.dispatcher.carry_out(
-            desk.manager.set_trading_state(
-                PositionAccepted(difference_lots=difference, words="started with --allow-foreign-position")
-            )
-        )
-        desk.dispatcher.carry_out(
-            desk.manager.set_trading_state(
-                TradingStateChanged(state=TradingState.ACTIVE, reason="started with --allow-foreign-position")
-            )
-        )
 
     async def _end_on_lost_journal(self, desk: Desk) -> None:
         """End the nursery when the journal cannot be written any more."""

@@ -13,11 +13,17 @@ from trio_grid.config.schema import AccountConfig
 from trio_grid.domain.actions import CancelOrder
 from trio_grid.domain.client_order_id import decode
 from trio_grid.domain.events import CancelAcknowledged, OrderRecord
+from trio_grid.domain.inputs import PositionAccepted, TradingState, TradingStateChanged
 from trio_grid.domain.instrument import Instrument
+from trio_grid.domain.lattice import Lattice
+from trio_grid.domain.settings import LatticeSettings
 from trio_grid.errors import StartRefused, UnexplainedHoldings
 from trio_grid.exchange.interface import AccountSummary, Execution
+from trio_grid.manager import PositionManager
+from trio_grid.services.desk import Desk
 from trio_grid.services.exchange_check import TRADE_HISTORY_MS
 from trio_grid.services.log_line import line
+from trio_grid.services.status_board import ReconciliationSummary
 
 log = logging.getLogger(__name__)
 
@@ -132,3 +138,54 @@ def refuse_position(instrument: Instrument, position_lots: int, expected_lots: i
         f" {instrument.quantity(position_lots - expected_lots)} belongs to no slot. Close it by hand, or start with"
         " --allow-foreign-position: it is then left alone and counted as foreign"
     )
+
+
+async def baseline(execution: Execution, instrument: Instrument, *, allowed: bool) -> tuple[int, int]:
+    """Return the position at the journal's first start, in lots, and the newest trade id that is part of it.
+
+    Raises:
+        UnexplainedHoldings: there is a position and it was not allowed.
+    """
+    while True:
+        watermark = await newest_trade_id(execution, instrument)
+        record = await execution.position(instrument)
+        if await newest_trade_id(execution, instrument) == watermark:
+            break
+    if record.position_lots and not allowed:
+        raise refuse_position(instrument, record.position_lots, 0)
+    return record.position_lots, watermark
+
+
+def refuse_narrow_cells(manager: PositionManager, settings: LatticeSettings) -> None:
+    """Raise StartRefused if any cell of the first window cannot earn its fees (F13)."""
+    snapshot = manager.snapshot()
+    if snapshot.anchor_ticks is None:
+        return
+    lattice = Lattice(settings, snapshot.anchor_ticks)
+    window = [row for row in manager.ladder() if row.in_window]
+    rate = snapshot.instrument.maker_fee_rate
+    narrow = [row for row in window if not lattice.cell_is_viable(row.rung, row.stride, rate)]
+    if narrow:
+        raise StartRefused(
+            f"{len(narrow)} of the {len(window)} cells of the first window are not wider than one tick plus the fees of"
+            " a round trip: they cannot earn their fees. Widen grid.interval; `trio-grid check` shows the whole ladder"
+        )
+
+
+def explain_position(desk: Desk, summary: ReconciliationSummary, *, allowed: bool) -> None:
+    """Take a position that no slot explains as foreign if the operator allowed that (R12).
+
+    Raises:
+        UnexplainedHoldings: it was not allowed.
+    """
+    difference = summary.position_lots - desk.manager.snapshot().position_lots
+    if summary.agrees or not difference:
+        return
+    if not allowed:
+        raise refuse_position(desk.instrument, summary.position_lots, summary.books_lots)
+    words = "started with --allow-foreign-position"
+    for change in (
+        PositionAccepted(difference_lots=difference, words=words),
+        TradingStateChanged(state=TradingState.ACTIVE, reason=words),
+    ):
+        desk.dispatcher.carry_out(desk.manager.set_trading_state(change))
