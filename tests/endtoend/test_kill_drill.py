@@ -1,0 +1,82 @@
+"""SIGKILL at random moments, twenty times in a row, over real sockets; the exchange is a process of its own.
+
+After each restart the books equal the account to the last digit, a slot has at most one live order, and the slots add
+up to the position; in the end no client order id was used twice. The account is read by a stranger's HTTP client.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot
+from tests.endtoend.market_tapes import swinging, write_tape
+from tests.endtoend.processes import Account, bot_config, command, exchange_process, started
+
+KILLS = 20
+LONGEST_LIFE_S = 1.2
+START_TAKES_S = 1.2
+LONGEST_START_S = 90.0
+"""Twenty starts may use up a minute's request weight: the bot then waits for the next one, as it should."""
+GRID = """
+[grid]
+symbol = "BTCUSDT"
+mode = "neutral"
+interval = 30
+levels = 6
+max_stride = 1
+[size]
+base_per_level = 0.010
+by_volatility = false
+[limits]
+max_inventory = 0.3
+[regime]
+trend_filter = false
+liquidity_filter = false
+anomaly_brake = false
+[exit]
+policy = "cancel-all"
+"""
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_killed_twenty_times_in_a_row(tmp_path: Path) -> None:
+    random = Random(20)
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(1), seconds=400)
+    journal = tmp_path / "bot.sqlite3"
+    with exchange_process(tmp_path, "--market", tape) as urls:
+        account = Account(urls["rest_url"])
+        config = bot_config(tmp_path, urls, GRID, journal=journal)
+        sessions = 0
+        for kill in range(KILLS + 1):
+            if kill % 5 == 4:
+                # A life that is cut off while it starts: it may have been anywhere between nothing and trading.
+                with started(tmp_path, "run", config) as bot:
+                    time.sleep(random.uniform(0.3, START_TAKES_S))
+                    bot.kill()
+            with started(tmp_path, "run", config) as bot:
+                bot.wait_for("INFO trading ", LONGEST_START_S)
+                one_live_order_per_slot(account)
+                agreed = agreement(account, journal)
+                one_live_order_per_slot(account)
+                assert agreed.snapshot.session > sessions
+                sessions = agreed.snapshot.session
+                if kill < KILLS:
+                    time.sleep(random.uniform(0, LONGEST_LIFE_S))
+                    bot.kill()
+                    continue
+                code, shown = bot.stop()
+                assert code == 0, shown
+                assert "ties out: yes" in shown
+                assert "resting: 0 orders" in shown
+        assert account.open_orders() == []
+        last = agreement(account, journal)
+        assert last.trades > 5 * KILLS, "the market was too quiet for a drill"
+        assert no_id_twice(account) > 5 * KILLS
+    assert command(tmp_path, "journal", "verify", journal)[0] == 0
+    code, shown = command(tmp_path, "journal", "replay", journal)
+    assert (code, "no difference" in shown) == (0, True), shown
