@@ -53,6 +53,10 @@ cov: (_setup "requirements-dev.txt")
 drills *args: (_setup "requirements-dev.txt")
     @TRIO_GRID_DRILLS=all {{ bin }}/python -m pytest -m drill {{ args }}
 
+# Long random searches over the domain core (the plain tests make short ones)
+search *args: (_setup "requirements-dev.txt")
+    @TRIO_GRID_LARGE=1 {{ bin }}/python -m pytest tests/domain {{ args }}
+
 # What the trading path costs on this machine, in microseconds
 bench *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python tools/bench.py {{ args }}
