@@ -3,11 +3,10 @@ set shell := ["sh", "-eu", "-c"]
 
 python := env("PYTHON", "python3")
 bin := justfile_directory() / ".venv/bin"
-export PYTHONDONTWRITEBYTECODE := env("PYTHONDONTWRITEBYTECODE", "")
 
 [private]
 default:
-    @{{ bin }}/just --list
+    @{{ just_executable() }} --list
 
 # Run the bot; with no arguments on the embedded paper exchange
 run *args: (_setup "requirements.txt")
