@@ -12,6 +12,7 @@ import venv
 from pathlib import Path
 
 OLDEST = (3, 11)
+ASK_VERSION = "import sys; print(*sys.version_info[:3], sys.implementation.cache_tag)"
 
 
 def main(arguments: list[str]) -> int:
@@ -38,9 +39,14 @@ def make(root: Path, home: Path, lock: Path) -> int:
         except (subprocess.CalledProcessError, OSError) as error:
             print(f"cannot make {home}: {error}\nPython's venv and pip modules are needed.", file=sys.stderr)
             return 2
-    version = subprocess.run([python, "-c", "import sys; print(sys.version)"], check=True, capture_output=True).stdout
+    version = subprocess.run([python, "-c", ASK_VERSION], check=True, capture_output=True, text=True).stdout
+    if tuple(map(int, version.split()[:2])) < OLDEST:
+        print(
+            f"{home} was made by Python {version.strip()}: remove it, then set PYTHON to 3.11 or newer", file=sys.stderr
+        )
+        return 2
     project = (root / "pyproject.toml").read_bytes()
-    want = hashlib.sha256(b"\0".join([lock.read_bytes(), project, version, bytes(root)])).hexdigest()
+    want = hashlib.sha256(b"\0".join([lock.read_bytes(), project, version.encode(), bytes(root)])).hexdigest()
     stamp = home / f"{lock.stem}.stamp"
     if stamp.exists() and stamp.read_text() == want:
         return 0

@@ -59,6 +59,18 @@ def test_a_failed_installation_is_tried_again(
     assert "setting up .venv failed" in capsys.readouterr().err
 
 
+def test_an_environment_of_an_old_python_is_told(
+    checkout: Path, installed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.write_text("#!/bin/sh\necho 3 10 14 cpython-310\n")
+    python.chmod(0o755)
+    assert make(checkout) == 2
+    assert "was made by Python 3 10 14" in capsys.readouterr().err
+    assert installed == []
+
+
 def test_an_old_python_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 14))
     assert setup.main(["requirements.txt"]) == 2
