@@ -35,6 +35,7 @@ from trio_grid.services.desk import Desk
 from trio_grid.services.dispatch import Dispatcher
 from trio_grid.services.exchange_check import ExchangeCheck
 from trio_grid.services.exit_policy import ExitResult, ExitWork
+from trio_grid.services.filter_watch import FilterWatch
 from trio_grid.services.journal_checkpointer import JournalCheckpointer
 from trio_grid.services.log_line import line
 from trio_grid.services.order_executor import OrderExecutor
@@ -263,7 +264,7 @@ class Bot:
         if desk is None or check is None or executor is None:
             raise InvariantBroken("the services were started before a session was begun")
         risk = self._config.risk
-        reconciler = Reconciler(desk, check, interval_s=risk.reconcile_interval_s)
+        reconciler = Reconciler(desk, check, FilterWatch(desk), interval_s=risk.reconcile_interval_s)
         updates = OrderUpdates(desk, self._names, reconciler.request)
         prices = PriceFeed(desk)
         self.control = ControlDesk(desk, reconciler, self._stop)

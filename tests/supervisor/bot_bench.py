@@ -20,6 +20,7 @@ from trio_grid.domain.events import Side
 from trio_grid.domain.inputs import Condition
 from trio_grid.domain.snapshot import PositionSnapshot
 from trio_grid.exchange.binance.usdm_futures import Endpoints, UsdmFutures, open_usdm_futures
+from trio_grid.exchange.interface import MarketData
 from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
 from trio_grid.exchange.paper.market import MarketStep, TapeRow
 from trio_grid.exchange.paper.request_limits import LimitSettings
@@ -30,7 +31,7 @@ from trio_grid.journal.sqlite_journal import Journal, open_journal
 from trio_grid.services.run_report import RunReport
 from trio_grid.services.stop_request import StopRequest
 from trio_grid.supervisor import Bot, RunOptions
-from trio_grid.testing.memory_network import Direction, MemoryNetwork
+from trio_grid.testing.memory_network import Direction, Link, MemoryNetwork
 from trio_grid.testing.paper import PaperHandle, open_paper_exchange
 
 START_MS = 1_750_000_020_000
@@ -195,6 +196,7 @@ class Bench:
         trading: bool = True,
         policy: str = "keep",
         keeper: Callable[[Journal], Journal] = lambda journal: journal,
+        market: Callable[[UsdmFutures], MarketData] = lambda client: client,
         **options: Any,
     ) -> AsyncIterator[RunningBot]:
         """Run the bot while the context is open, then stop it and check journal and account."""
@@ -205,7 +207,7 @@ class Bench:
                 bot = Bot(
                     config,
                     RunOptions(venue="paper", checkpoint_in_place=True, **options),
-                    market=client,
+                    market=market(client),
                     execution=client,
                     journal=keeper(journal),
                     stop=stop,
@@ -296,3 +298,10 @@ async def bench(
     )
     async with open_paper_exchange(exchange, network=MemoryNetwork(), limits=limits) as paper:
         yield Bench(paper, market, folder / "journal.sqlite3")
+
+
+async def market_links(table: Bench) -> list[Link]:
+    """Return the two links on which most comes while nothing but the price moves: prices and klines."""
+    carried = {link: link.pipes[Direction.TO_CLIENT].carried_bytes for link in table.network.links("bot")}
+    await trio.sleep(4)
+    return sorted(carried, key=lambda link: carried[link] - link.pipes[Direction.TO_CLIENT].carried_bytes)[:2]

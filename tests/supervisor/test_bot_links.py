@@ -8,22 +8,15 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.supervisor.bot_bench import Bench, bench, waves
+from tests.supervisor.bot_bench import Bench, bench, market_links, waves
 from trio_grid.domain.inputs import Condition
 from trio_grid.domain.slot import OrderStatus
 from trio_grid.errors import StartRefused
-from trio_grid.testing.memory_network import Direction, Link
+from trio_grid.testing.memory_network import Direction
 
 
 def no_id_twice(table: Bench) -> bool:
     return len(set(table.all_ids())) == len(table.all_ids())
-
-
-async def market_links(table: Bench) -> list[Link]:
-    """Return the two links on which most comes while nothing but the price moves: prices and klines."""
-    carried = {link: link.pipes[Direction.TO_CLIENT].carried_bytes for link in table.network.links("bot")}
-    await trio.sleep(4)
-    return sorted(carried, key=lambda link: carried[link] - link.pipes[Direction.TO_CLIENT].carried_bytes)[:2]
 
 
 async def test_f5_every_link_is_cut_and_trading_goes_on_after_a_reconciliation(

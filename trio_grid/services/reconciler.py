@@ -16,6 +16,7 @@ from trio_grid.domain.inputs import Condition, Outcome
 from trio_grid.errors import ExchangeError
 from trio_grid.services.desk import Desk
 from trio_grid.services.exchange_check import ExchangeCheck
+from trio_grid.services.filter_watch import FilterWatch
 from trio_grid.services.log_line import line
 from trio_grid.services.reconnect import Backoff, is_transient
 from trio_grid.services.status_board import ReconciliationSummary
@@ -27,6 +28,7 @@ QUESTION_DELAY_S = 0.5
 QUESTION_AGAIN_S = 2.0
 FUNDING_EVERY_PASSES = 10
 """The income history weighs 30 of 2,400 a minute; a payment also announces itself on the user stream."""
+FILTERS_EVERY_PASSES = 5
 REDUCE_ONLY_KNOCK_OUT = 4
 """The exchange's expiry reason of a reduce-only order that would no longer reduce the position."""
 
@@ -34,8 +36,9 @@ REDUCE_ONLY_KNOCK_OUT = 4
 class Reconciler:
     """The loop of the comparisons. It holds trading back until `open_door` was called and the user stream stands."""
 
-    def __init__(self, desk: Desk, check: ExchangeCheck, *, interval_s: float) -> None:
+    def __init__(self, desk: Desk, check: ExchangeCheck, filters: FilterWatch, *, interval_s: float) -> None:
         self._desk = desk
+        self._filters = filters
         self._check = check
         self._interval_s = interval_s
         self._backoff: Backoff = desk.backoff()
@@ -114,6 +117,8 @@ class Reconciler:
         losses = self._desk.board.user_stream_losses
         stood = self._desk.board.user_stream_up
         funding = self._passes % FUNDING_EVERY_PASSES == 0 or reason != "interval"
+        if self._passes % FILTERS_EVERY_PASSES == FILTERS_EVERY_PASSES - 1:
+            await self._filters.look()
         summary = await self._check.full_pass(reason, funding=funding)
         self._passes += 1
         self._ended = number

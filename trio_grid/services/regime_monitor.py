@@ -46,6 +46,7 @@ class RegimeMonitor:
         self._backoff: Backoff = desk.backoff()
         self._reconnector = Reconnector("kline stream", desk.backoff(), self._lost)
         self._confirmed = trio.Event()
+        self._must_fetch = True
         self.reading: RegimeReading | None = None
 
     def __repr__(self) -> str:
@@ -84,7 +85,8 @@ class RegimeMonitor:
             self._reconnector.confirmed()
             log.info(line("kline subscription confirmed", symbol=instrument.symbol, interval=INTERVAL))
             self._confirmed.set()
-            self._wake.set()  # what closed while the stream was away is fetched
+            self._must_fetch = True  # minutes may have closed while the stream was away
+            self._wake.set()
             try:
                 async for kline in stream:
                     self._desk.board.saw_kline(kline)
@@ -111,7 +113,8 @@ class RegimeMonitor:
             self._wake = trio.Event()
             while self._closed:
                 self._window.add(self._closed.popleft())
-            if not self._window.gapless or self.reading is None:
+            if self._must_fetch or not self._window.gapless:
+                self._must_fetch = False
                 await self._fetch()
             self._give()
             if not self._started:
