@@ -18,6 +18,8 @@ UNFILLED_MEMORY_MS = 3 * DAY_MS
 """Cancelled or expired orders without a trade are forgotten after this (BINANCE.md section 4)."""
 MEMORY_MS = 90 * DAY_MS
 """Everything else that is closed is forgotten after this."""
+MOST_ORDERS, MOST_TRADES, MOST_INCOME = 100_000, 100_000, 200_000
+"""Beyond these the oldest closed ones are forgotten earlier, so that no run grows without end."""
 
 
 def round_half_even(numerator: int, denominator: int) -> int:
@@ -106,10 +108,13 @@ class PaperAccount:
             ]
             for order_id in gone:
                 del orders[order_id]
+            surplus = len(orders) - MOST_ORDERS
+            for order_id in [row.order_id for row in orders.values() if not row.is_open][: max(0, surplus)]:
+                del orders[order_id]
         for trades in self.trades.values():
-            while trades and now_ms - trades[0].time_ms > MEMORY_MS:
+            while trades and (len(trades) > MOST_TRADES or now_ms - trades[0].time_ms > MEMORY_MS):
                 trades.popleft()
-        while self.income and now_ms - self.income[0].time_ms > MEMORY_MS:
+        while self.income and (len(self.income) > MOST_INCOME or now_ms - self.income[0].time_ms > MEMORY_MS):
             self.income.popleft()
 
     def latest_income(self, count: int) -> list[Income]:

@@ -94,6 +94,7 @@ class Desk:
         self.book_time_ms = 0
         self.marked_second = -1
         self.candle_told_ms = 0
+        self.told_best = (0, 0, 0, 0)
 
     @property
     def name(self) -> str:
@@ -173,11 +174,15 @@ class Desk:
         (bid, bid_lots), (ask, ask_lots) = rows
         return Ticker(self.update_id, bid, bid_lots, ask, ask_lots, self.book_time_ms)
 
-    def publish_book(self, time_ms: int, events: list[Any]) -> None:
-        """Publish a new book ticker; the book has a new version."""
+    def publish_book(self, time_ms: int, events: list[Any], *, always: bool = True) -> None:
+        """Give the book a new version and publish its ticker; without `always` only if best prices or lots changed."""
         self.update_id += 1
         self.book_time_ms = time_ms
         ticker, symbol = self.ticker(), self.symbol
+        best = (ticker.bid_ticks, ticker.bid_lots, ticker.ask_ticks, ticker.ask_lots)
+        if best == self.told_best and not always:
+            return
+        self.told_best = best
         events.append(MarketEvent("bookTicker", self.name, time_ms, lambda: wire.book_ticker_event(symbol, ticker)))
 
     def publish_candle(self, time_ms: int, events: list[Any], candle: Candle, *, closed: bool) -> None:

@@ -67,7 +67,7 @@ def _needed_corners(corners: tuple[int, ...], per_leg: int) -> list[int]:
 class ReplayMarket:
     """The market of one recording. `begin_ms` is where trading begins; what lies before it is history.
 
-    Without `begin_ms` the first `history_minutes` of the recording are history.
+    Without `begin_ms` the first `history_minutes` of the recording are history, or its first half if that is less.
     """
 
     follows_wall_clock = False
@@ -96,13 +96,28 @@ class ReplayMarket:
         self._count = 0
         self._is_klines = isinstance(next(open_rows(), None), KlineRow)
         self._rewind(0)
+        self.start_ms: int = self._beginning(begin_ms, history_minutes)
+        self.fills_quiet_minutes = not self._is_klines
+
+    def _beginning(self, begin_ms: int | None, history_minutes: int) -> int:
+        """Return when trading begins; the recording must have something before it and something after it.
+
+        Where less is recorded than the history asked for, the first half is history.
+        """
         first = self.next_time_ms()
         if first is None:
-            raise ConfigError([f"{name}: there is no row of data in it"])
-        self.start_ms: int = begin_ms if begin_ms is not None else first + history_minutes * MINUTE_MS
-        if self.start_ms < first:
-            raise ConfigError([f"{name}: there is no data at or before the wanted beginning {begin_ms}"])
-        self.fills_quiet_minutes = not self._is_klines
+            raise ConfigError([f"{self._name}: there is no row of data in it"])
+        wanted = first + history_minutes * MINUTE_MS if begin_ms is None else begin_ms
+        if wanted < first:
+            raise ConfigError([f"{self._name}: there is no data at or before the wanted beginning {begin_ms}"])
+        last = first
+        for step in self._all_steps():
+            last = step.time_ms
+            if last >= wanted:
+                return wanted
+        if begin_ms is not None:
+            raise ConfigError([f"{self._name}: the recording ends at {last}, before the wanted beginning {begin_ms}"])
+        return first + (last - first) // 2
 
     def _rewind(self, count: int) -> None:
         """Start reading again and go over `count` steps."""

@@ -9,6 +9,7 @@ walked in 14,400 steps or in steps of a minute, whichever are more. A replay sta
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,7 +21,11 @@ from trio_grid.exchange.paper.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.exchange import PaperExchange
 from trio_grid.exchange.paper.records import Income, PaperOrder, PaperTrade, Position
 
-FORMAT = "trio_grid paper exchange 3"
+FORMAT = "trio_grid paper exchange 4"
+
+KEPT_CLOSED_ORDERS, KEPT_TRADES, KEPT_INCOME = 2_000, 5_000, 10_000
+"""How much of an account's past a document keeps by symbol (income by account): it is written after every fill, so it
+must not grow with the run. Open orders are all kept."""
 
 
 class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +60,7 @@ class _DeskState(msgspec.Struct, frozen=True, kw_only=True):
     book_time_ms: int
     marked_second: int
     candle_told_ms: int
+    told_best: tuple[int, int, int, int]
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +99,16 @@ def _account_state(account: PaperAccount) -> _AccountState:
         wallet_units=account.wallet_units,
         update_time_ms=account.update_time_ms,
         positions=account.positions,
-        orders={symbol: list(orders.values()) for symbol, orders in account.orders.items()},
-        trades={symbol: list(trades) for symbol, trades in account.trades.items()},
-        income=list(account.income),
+        orders={symbol: _kept_orders(orders) for symbol, orders in account.orders.items()},
+        trades={symbol: list(trades)[-KEPT_TRADES:] for symbol, trades in account.trades.items()},
+        income=account.latest_income(KEPT_INCOME),
     )
+
+
+def _kept_orders(orders: Mapping[int, PaperOrder]) -> list[PaperOrder]:
+    closed = [order.order_id for order in orders.values() if not order.is_open]
+    dropped = set(closed[:-KEPT_CLOSED_ORDERS])
+    return [order for order in orders.values() if order.order_id not in dropped]
 
 
 def _desk_state(desk: Desk) -> _DeskState:
@@ -120,6 +132,7 @@ def _desk_state(desk: Desk) -> _DeskState:
         book_time_ms=desk.book_time_ms,
         marked_second=desk.marked_second,
         candle_told_ms=desk.candle_told_ms,
+        told_best=desk.told_best,
     )
 
 
@@ -181,6 +194,7 @@ def _restore_desk(desk: Desk, state: _DeskState) -> None:
     desk.next_trade_id, desk.next_agg_id = state.next_trade_id, state.next_agg_id
     desk.book_time_ms, desk.marked_second = state.book_time_ms, state.marked_second
     desk.candle_told_ms, desk.next_sequence = state.candle_told_ms, state.next_sequence
+    desk.told_best = state.told_best
 
 
 def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:

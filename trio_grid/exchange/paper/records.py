@@ -11,7 +11,7 @@ import msgspec
 from trio_grid.domain.events import RecordStatus, Side
 
 
-class PaperOrder(msgspec.Struct, kw_only=True):
+class PaperOrder(msgspec.Struct, kw_only=True, array_like=True):
     """One order of an account, from its acceptance on. A MARKET order has `price_ticks` 0.
 
     `queue_lots` is what strangers still hold in front of it at its price; `sequence` is its time priority;

@@ -16,7 +16,14 @@ from trio_grid.domain.instrument import RATE_SCALE
 from trio_grid.exchange.paper import wire
 from trio_grid.exchange.paper.account import PaperAccount, fee_units, round_half_even
 from trio_grid.exchange.paper.desk import Desk, MarketEvent
-from trio_grid.exchange.paper.margin import AccountMargin, Marks, account_margin, notional_at_mark, unrealized_units
+from trio_grid.exchange.paper.margin import (
+    AccountMargin,
+    Marks,
+    account_margin,
+    health,
+    notional_at_mark,
+    unrealized_units,
+)
 from trio_grid.exchange.paper.market import TapeRow
 from trio_grid.exchange.paper.records import Income, PaperOrder, PaperTrade
 from trio_grid.exchange.paper.wire_market import force_order_event
@@ -187,8 +194,8 @@ class Settlement:
         """Take over every position of an account whose margin balance is below its maintenance margin."""
         if not any(position.lots for position in account.positions.values()):
             return
-        margin = self.margin(account)
-        if margin.maintenance_units == 0 or margin.balance_units >= margin.maintenance_units:
+        balance, maintenance = health(account, self.marks())
+        if maintenance == 0 or balance >= maintenance:
             return
         for orders in list(account.open_orders.values()):
             for order in list(orders.values()):
@@ -197,8 +204,9 @@ class Settlement:
             if position.lots:
                 self._close_by_force(account, self.desks[name], now_ms)
         if account.wallet_units < 0:
-            self._income(account, "", "INSURANCE_CLEAR", -account.wallet_units, now_ms)
-            self._tell_account(account, "INSURANCE_CLEAR", 0, now_ms, ())
+            paid = -account.wallet_units
+            self._income(account, "", "INSURANCE_CLEAR", paid, now_ms)
+            self._tell_account(account, "INSURANCE_CLEAR", paid, now_ms, ())
 
     def _close_by_force(self, account: PaperAccount, desk: Desk, now_ms: int) -> None:
         lots = account.position(desk.name).lots
@@ -223,7 +231,7 @@ class Settlement:
         fee = min(fee_units(notional, LIQUIDATION_FEE_RATE), max(0, account.wallet_units))
         if fee:
             self._income(account, desk.name, "INSURANCE_CLEAR", -fee, now_ms)
-            self._tell_account(account, "INSURANCE_CLEAR", 0, now_ms, ())
+            self._tell_account(account, "INSURANCE_CLEAR", -fee, now_ms, ())
         symbol, price = desk.symbol, wire.price_text(desk.symbol, order.price_ticks)
         average = wire.average_text(symbol, order.executed_cost, order.executed_lots)
         quantity = wire.quantity_text(symbol, order.executed_lots)

@@ -28,7 +28,10 @@ _Due = tuple[int, int, int, Callable[[int], None]]
 
 
 class AccountSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """An account to open: its name, its wallet in 1e-8 units of the margin asset, its first leverage."""
+    """An account to open: its name, its wallet in 1e-8 units of the margin asset, its first leverage.
+
+    A symbol that does not allow that leverage begins with the highest that it allows.
+    """
 
     name: str
     balance_units: int = 10_000 * 100_000_000
@@ -91,6 +94,8 @@ class Venue:
         if spec.name in self.settlement.accounts or spec.balance_units < 0 or not 1 <= spec.leverage <= 125:
             raise ValueError(f"cannot open account {spec.name!r} with {spec.balance_units} units")
         account = PaperAccount(spec.name, self.margin_asset, spec.leverage)
+        for desk in self.desks.values():
+            account.position(desk.name).leverage = min(spec.leverage, desk.symbol.brackets[0].max_leverage)
         self.settlement.accounts[spec.name] = account
         if spec.balance_units:
             self.settlement.deposit(account, spec.balance_units, self.now_ms)
@@ -211,7 +216,7 @@ class Venue:
     def publish_book(self, desk: Desk) -> None:
         """Publish a book ticker after a change that did not come from the market."""
         if desk.has_quote:
-            desk.publish_book(self.now_ms, self.settlement.events)
+            desk.publish_book(self.now_ms, self.settlement.events, always=False)
 
     # the market ------------------------------------------------------------------------------------------------------
 
