@@ -269,10 +269,12 @@ class Bench:
         assert replayed.image() == self.state.image()
 
 
-def traded_lots(exchange: HonestExchange, slot: InventorySlot) -> int:
-    """Return the inventory of a slot as the exchange's trades have it."""
+def traded_lots(exchange: HonestExchange, slot: InventorySlot, only: set[int] | None = None) -> int:
+    """Return the inventory of a slot as the exchange's trades have it; `only` names the trades that count."""
     lots = 0
     for trade in exchange.trades:
+        if only is not None and trade.trade_id not in only:
+            continue
         parts = decode(trade.client_order_id)
         if parts is not None and parts.bot == BOT and parts.rung == slot.rung:
             lots += trade.side.sign * slot.use.sign * trade.quantity_lots

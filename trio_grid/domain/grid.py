@@ -170,7 +170,10 @@ class Grid:
     # Slots ----------------------------------------------------------------------------------------------------------
 
     def put(self, slot: InventorySlot) -> None:
-        """Replace a slot; its version becomes the record that is being written (R8)."""
+        """Replace a slot; its version becomes the record that is being written, if anything changed (R8)."""
+        if slot.retries and slot.order is None and self.exit_kind(slot) is ExitKind.DUST and not self.in_window(slot):
+            # Nothing would ever look at this cell again, so its refusals are not remembered (F24).
+            slot = msgspec.structs.replace(slot, retries=0, retry_at_ms=0, reprice_ticks=0)
         old = self.book.get(slot.rung)
         if old is not None and msgspec.structs.replace(slot, version=old.version) == old:
             return
@@ -222,14 +225,16 @@ class Grid:
         self.prune_cooling()
 
     def prune_cooling(self) -> None:
-        """Forget refusals of cells that the window no longer has: nothing would ever look at them again (F24)."""
-        window = self.candidates.window
-        if window is None:
-            return
+        """Forget refusals of cells that the window no longer has."""
         for _, rung in list(self.book.cooling):
             slot = self.book.get(rung)
-            if slot is not None and (window.use_of(rung) is not slot.use or slot.stride != window.stride):
-                self.put(msgspec.structs.replace(slot, retries=0, retry_at_ms=0, reprice_ticks=0))
+            if slot is not None:
+                self.put(slot)
+
+    def in_window(self, slot: InventorySlot) -> bool:
+        """Return whether the window has this very cell, for this use."""
+        window = self.candidates.window
+        return window is not None and window.stride == slot.stride and window.use_of(slot.rung) is slot.use
 
     # Questions ------------------------------------------------------------------------------------------------------
 
