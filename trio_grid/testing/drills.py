@@ -51,11 +51,22 @@ class StepTrace(trio.abc.Instrument):
     def __init__(self) -> None:
         self.steps = 0
         self._hash = hashlib.sha256()
+        self._numbers: dict[trio.lowlevel.Task, int] = {}
+        self._spawned = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        """Number the task: tasks of one function are told apart by the order of their births."""
+        self._spawned += 1
+        self._numbers[task] = self._spawned
+
+    def task_exited(self, task: trio.lowlevel.Task) -> None:
+        """Forget the task."""
+        self._numbers.pop(task, None)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Add one step."""
         self.steps += 1
-        self._hash.update(task.name.encode() + b"\n")
+        self._hash.update(f"{self._numbers.get(task, 0)} {task.name}\n".encode())
 
     def digest(self) -> str:
         """Return the hash of all steps so far."""

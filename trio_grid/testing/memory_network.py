@@ -8,8 +8,10 @@ the wall clock, and never lose a byte unless it was told to.
 from __future__ import annotations
 
 import collections
+import contextlib
 import enum
 import functools
+import operator
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -69,10 +71,7 @@ class Pipe:
             trio.ClosedResourceError: this end was closed.
             trio.BusyResourceError: another task is sending.
         """
-        if self._sending:
-            raise trio.BusyResourceError("another task is sending on this stream")
-        self._sending = True
-        try:
+        with self._alone():
             await trio.lowlevel.checkpoint()
             self._check_writable()
             if self.watch is not None:
@@ -90,20 +89,25 @@ class Pipe:
                     continue
                 self._accept(bytes(view[:room]))
                 view = view[room:]
-        finally:
-            self._sending = False
 
     async def wait_writable(self) -> None:
         """Return when the window may have room."""
-        await trio.lowlevel.checkpoint()
-        self._check_writable()
-        while len(self._buffer) >= self._window_bytes:
-            await self._changed.park()
+        with self._alone():
+            await trio.lowlevel.checkpoint()
             self._check_writable()
+            while len(self._buffer) >= self._window_bytes:
+                await self._changed.park()
+                self._check_writable()
+
+    async def send_eof(self) -> None:
+        """Send an end of file; the reader gets it after everything sent before."""
+        with self._alone():
+            await trio.lowlevel.checkpoint()
+            self.end()
 
     async def receive(self, max_bytes: int | None) -> bytes:
         """Take bytes out; b"" after the writer's end of file."""
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and operator.index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving on this stream")
@@ -125,7 +129,7 @@ class Pipe:
             self._receiving = False
 
     def end(self) -> None:
-        """The writer sends its end of file."""
+        """Let nothing more in; the reader gets an end of file after what is there."""
         self._ended = True
         self._changed.unpark_all()
 
@@ -159,6 +163,17 @@ class Pipe:
     def reader_has_news(self) -> bool:
         """True when a receive would return at once (bytes, end of file or a break)."""
         return self._broken or (not self.stalled and bool(self._buffer or self._ended))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One task at a time may use the sending side."""
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this stream")
+        self._sending = True
+        try:
+            yield
+        finally:
+            self._sending = False
 
     def _check_writable(self) -> None:
         if self._writer_closed or self._ended:
@@ -216,8 +231,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def send_eof(self) -> None:
         """End this end's direction; the other goes on."""
-        await trio.lowlevel.checkpoint()
-        self._outgoing.end()
+        await self._outgoing.send_eof()
 
     async def aclose(self) -> None:
         """Close both directions."""

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import trio.testing
 import trio_websocket
 
 from tests.exchange.paper_server.raw_client import SYMBOL, RawSocket, raw_rest, raw_socket
+from tests.exchange.paper_server.session_for_seeds import session
 from trio_grid.exchange.paper.build import build_exchange
 from trio_grid.exchange.paper.exchange import AccountSpec
 from trio_grid.testing.memory_network import Direction, MemoryNetwork
@@ -138,21 +138,6 @@ async def test_a_cut_link_takes_its_subscriptions_with_it(autojump_clock: object
 
 
 def test_same_seed_same_bytes() -> None:
-    async def session() -> list[str]:
-        seen: list[str] = []
-        async with open_paper_exchange(seed=7, history_minutes=10) as handle, raw_rest(handle) as rest:
-            key = await rest.listen_key()
-            path = f"/stream?streams=btcusdt@bookTicker/btcusdt@kline_1m/{key}"
-            async with raw_socket(handle, path) as socket:
-                await rest.place_resting()
-                await rest.buy_at_market()
-                wrong = await rest.http.patch("/fapi/v1/order")
-                seen.append(str(sorted(wrong.headers.items())))
-                with trio.move_on_after(120):
-                    while True:
-                        seen.append(json.dumps(await socket.receive()))
-        return seen
-
     first, second = seeded_run(11, session), seeded_run(11, session)
     assert first == second
     assert len(first) > 100
