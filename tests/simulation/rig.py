@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import trio
 
 from trio_grid.testing.bot import Simulation, open_simulation
 from trio_grid.testing.seeded import seeded_run
+
+ALL = os.environ.get("TRIO_GRID_DRILLS") == "all"
+"""`just drills` takes every step of a drill, the plain run a sample."""
 
 Script = Callable[[Simulation], Awaitable[None]]
 

@@ -6,7 +6,6 @@ sound and knew every order before the exchange did, and a bot that is started ag
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.simulation.rig import run_simulation
+from tests.simulation.rig import ALL, run_simulation
 from trio_grid.config import ExitPolicy
 from trio_grid.domain.actions import CancelOrder
 from trio_grid.domain.inputs import TradingState
@@ -25,8 +24,6 @@ from trio_grid.testing.paper import DEFAULT_BALANCE_UNITS
 
 pytestmark = pytest.mark.drill
 
-ALL = os.environ.get("TRIO_GRID_DRILLS") == "all"
-"""`just drills` takes every step, the plain run a sample."""
 SEED = 7
 POLICIES = (ExitPolicy.KEEP, ExitPolicy.CANCEL_OPENING, ExitPolicy.CANCEL_ALL, ExitPolicy.FLATTEN)
 LEVELS = 3

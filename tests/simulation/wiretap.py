@@ -70,8 +70,9 @@ def read(link: Link, direction: Direction, data: bytes) -> list[Message]:
 
 
 def _params(body: dict[str, Any]) -> dict[str, Any]:
-    params = body.get("params")
-    return params if isinstance(params, dict) else body
+    """Return what a frame is about: a request's parameters, a combined stream's event, or the frame itself."""
+    inner = body.get("params", body.get("data"))
+    return inner if isinstance(inner, dict) else body
 
 
 class Wiretap:

@@ -114,7 +114,7 @@ class Life:
     def snapshot(self) -> PositionSnapshot:
         """Return the manager's snapshot; the session must have begun."""
         if self.bot is None or self.bot.desk is None:
-            raise AssertionError("no session was begun")
+            raise AssertionError(f"no session was begun: {self.error!r}")
         return self.bot.desk.manager.snapshot()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -151,7 +151,14 @@ class Life:
         finally:
             self.ended.set()
 
-    async def until(self, condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> bool:
+    async def until(
+        self,
+        condition: Callable[[], object],
+        what: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> bool:
         """Wait, in virtual time, until a condition holds or this life is over; return whether it holds.
 
         Raises:
@@ -164,7 +171,7 @@ class Life:
                     return True
                 if self.ended.is_set():
                     return False
-                await trio.sleep(LOOK_EVERY_S)
+                await trio.sleep(look_every_s)
         raise NeverHappened(f"{what}, not within {patience_s:g} s; {self.bot!r} {self.phase}: {self._words()}")
 
     def _words(self) -> str:
