@@ -15,6 +15,7 @@ from tests.exchange.paper.scripted_market import START_MS, UNIT, quote, scripted
 from trio_grid.domain.instrument import money_units
 from trio_grid.exchange.paper.account import PaperAccount, fee_units, round_half_even
 from trio_grid.exchange.paper.brackets import BRACKETS, bracket_at, maintenance_units, notional_cap_units
+from trio_grid.exchange.paper.exchange import AccountSpec
 from trio_grid.exchange.paper.margin import liquidation_price
 from trio_grid.exchange.paper.refusals import PaperRefusal
 from trio_grid.exchange.paper.symbols import FUNDING_INTERVAL_MS, default_instrument, paper_symbol
@@ -225,6 +226,29 @@ def test_leverage_is_set_told_and_refused() -> None:
         exchange.change_leverage("ann", {"symbol": "TESTUSDT", "leverage": "5"}, START_MS)
     assert caught.value.code == -2028
     assert exchange.symbol_config("ann", {}, START_MS)[0]["leverage"] == 10
+
+
+def test_a_symbol_that_allows_less_leverage_begins_with_what_it_allows() -> None:
+    exchange, _, _, _ = scripted()
+    exchange.open_account(AccountSpec(name="bold", leverage=125))
+    assert exchange.symbol_config("bold", {}, START_MS)[0]["leverage"] == 75
+    for name, leverage, units in (("bold", 20, 1), ("new", 0, 1), ("new", 126, 1), ("new", 20, -1)):
+        with pytest.raises(ValueError, match="cannot open account"):
+            exchange.open_account(AccountSpec(name=name, leverage=leverage, balance_units=units))
+
+
+def test_memory_is_bounded_and_open_orders_are_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange, _, ann, _ = scripted()
+    kept = ann.limit("BUY", 990, 100)
+    for _ in range(6):
+        ann.market("BUY", 50)
+        ann.market("SELL", 50)
+    owner = exchange.account_of("ann")
+    for name, most in (("MOST_ORDERS", 4), ("MOST_TRADES", 5), ("MOST_INCOME", 6)):
+        monkeypatch.setattr(f"trio_grid.exchange.paper.account.{name}", most)
+    owner.forget(exchange.now_ms)
+    assert (len(owner.orders["TESTUSDT"]), len(owner.trades["TESTUSDT"]), len(owner.income)) == (4, 5, 6)
+    assert ann.order(kept["orderId"])["status"] == "NEW"
 
 
 def test_modes_answer_what_is_true_and_refuse_what_is_not_served() -> None:

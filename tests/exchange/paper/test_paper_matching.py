@@ -269,6 +269,24 @@ def test_own_orders_show_in_the_book_and_lock_nobody_out() -> None:
         bob.limit("SELL", 1004, 60, "GTX")
 
 
+def test_a_book_ticker_is_told_when_the_best_changes_and_only_then() -> None:
+    exchange, _, ann, _ = scripted(quote(0, 1000, 1010))
+
+    def told() -> list[str]:
+        return [event.payload["b"] for event in exchange.take_events() if event.kind == "bookTicker"]
+
+    before = exchange.depth({"symbol": "TESTUSDT"}, START_MS)["lastUpdateId"]
+    deep = ann.limit("BUY", 990, 100)
+    assert told() == []
+    assert exchange.depth({"symbol": "TESTUSDT"}, START_MS)["lastUpdateId"] > before
+    best = ann.limit("BUY", 1002, 100)
+    assert told() == ["100.2"]
+    ann.cancel(deep["orderId"])
+    assert told() == []
+    ann.cancel(best["orderId"])
+    assert told() == ["100.0"]
+
+
 def test_a_locking_quote_of_strangers_is_hidden() -> None:
     exchange, market, ann, _ = scripted(quote(0, 1000, 1010))
     market.add(quote(100, 1003, 1004))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS
+from trio_grid.exchange.paper import persistence
 from trio_grid.exchange.paper.build import build_exchange
 from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
 from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
@@ -76,6 +77,24 @@ def test_accounts_that_the_document_does_not_know_stay_as_they_were_opened() -> 
     restore_exchange(restored, document)
     assert restored.accounts == ("ann", "bob", "new")
     assert restored.account_of("new").wallet_units == 5
+
+
+def test_a_document_does_not_grow_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persistence, "KEPT_CLOSED_ORDERS", 3)
+    monkeypatch.setattr(persistence, "KEPT_TRADES", 4)
+    monkeypatch.setattr(persistence, "KEPT_INCOME", 5)
+    saved = lively()
+    saved.advance(START_MS + 300_000)
+    document = exchange_document(saved)
+    restored = fresh()
+    restore_exchange(restored, document)
+    before, after = saved.account_of("ann"), restored.account_of("ann")
+    assert len(before.trades["BTCUSDT"]) > 4
+    assert list(after.trades["BTCUSDT"]) == list(before.trades["BTCUSDT"])[-4:]
+    assert list(after.income) == list(before.income)[-5:]
+    assert after.open_orders == before.open_orders
+    assert len(after.orders["BTCUSDT"]) == 3 + len(before.open_on("BTCUSDT"))
+    assert after.wallet_units == before.wallet_units
 
 
 @pytest.mark.parametrize(

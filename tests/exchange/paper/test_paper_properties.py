@@ -33,8 +33,9 @@ FLOW = st.lists(st.one_of(ORDER, ORDER, ORDER, CANCEL, STEP, STEP), min_size=5, 
 class Run:
     """Plays a flow and checks the books after each act."""
 
-    def __init__(self, model: str) -> None:
-        self.exchange, self.market, ann, bob = scripted(fill_model=model, balance=1_000)
+    def __init__(self, model: str, balance: int = 1_000) -> None:
+        self.balance_units = balance * UNIT
+        self.exchange, self.market, ann, bob = scripted(fill_model=model, balance=balance)
         self.traders: dict[str, Trader] = {"ann": ann, "bob": bob}
         self.bid, self.time_ms = 1000, 0
         self.told: dict[str, dict[int, dict[str, Any]]] = {"ann": {}, "bob": {}}
@@ -131,7 +132,8 @@ class Run:
         assert position.lots == sum(trade.side.sign * trade.quantity_lots for trade in trades)
         realized, fees = sum(t.realized_units for t in trades), sum(t.fee_units for t in trades)
         other = sum(row.units for row in account.income if row.kind in ("FUNDING_FEE", "INSURANCE_CLEAR"))
-        assert account.wallet_units == 1_000 * UNIT + realized - fees + other
+        assert account.wallet_units == self.balance_units + realized - fees + other
+        assert account.wallet_units >= 0 or position.lots, "a flat account owes nothing"
         left = abs(position.lots)
         for order in account.open_on("TESTUSDT").values():
             if order.reduce_only:
@@ -140,9 +142,9 @@ class Run:
 
 
 @settings(max_examples=150, deadline=None, phases=PHASES)
-@given(FLOW, st.sampled_from(["through", "queue", "optimistic"]))
-def test_books_hold_whatever_happens(flow: list[tuple[Any, ...]], model: str) -> None:
-    run = Run(model)
+@given(FLOW, st.sampled_from(["through", "queue", "optimistic"]), st.sampled_from([3, 1_000]))
+def test_books_hold_whatever_happens(flow: list[tuple[Any, ...]], model: str, balance: int) -> None:
+    run = Run(model, balance)
     for act in flow:
         run.play(act)
 

@@ -143,6 +143,23 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, name: str, content:
     assert name in str(caught.value)
 
 
+def test_of_a_short_recording_the_first_half_is_history(tmp_path: Path) -> None:
+    path = written(tmp_path, "XYZUSDT-1m.csv", LINES)
+    exchange = build_exchange(start_ms=0, market_files=[path])
+    assert T0 < exchange.start_ms < T0 + 5 * MINUTE_MS
+    assert minutes_of(exchange)
+    exchange.take_events()
+    exchange.advance(T0 + HOUR_MS)
+    assert [event.kind for event in exchange.take_events()].count("kline") > 2
+
+
+@pytest.mark.parametrize(("begin_ms", "words"), [(T0 - 1, "at or before"), (T0 + HOUR_MS, "ends at 17000003999")])
+def test_a_beginning_outside_the_recording_is_refused(tmp_path: Path, begin_ms: int, words: str) -> None:
+    path = written(tmp_path, "XYZUSDT-1m.csv", LINES)
+    with pytest.raises(ConfigError, match=words):
+        build_exchange(start_ms=0, market_files=[path], begin_ms=begin_ms)
+
+
 def test_missing_files_and_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         open_recording([tmp_path / "XYZUSDT-1m.csv"])
