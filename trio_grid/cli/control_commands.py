@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def add_control_parsers(commands: argparse._SubParsersAction[argparse.ArgumentPa
     explain = _add(
         commands, "explain", "say what each slot near a price would do, and which rule stops it", _explain, config=False
     )
-    explain.add_argument("price", metavar="PRICE", help="the price to look at")
+    explain.add_argument("price", type=_price, metavar="PRICE", help="the price to look at")
     _add_config(explain)
 
 
@@ -70,6 +71,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         metavar="CONFIG",
         help="the configuration that the bot runs with (default: the one of `run` without a configuration)",
     )
+
+
+def _price(text: str) -> str:
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price; allowed: a positive number") from None
+    if not price.is_finite() or price <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price; allowed: a positive number")
+    return text
 
 
 def _ask(arguments: argparse.Namespace, request: ControlRequest) -> dict[str, Any]:
@@ -130,7 +141,7 @@ def show_explanation(answer: dict[str, Any]) -> str:
     for slot in answer["slots"]:
         why = f" -- not now: {slot['stopped_by']}" if slot["stopped_by"] else ""
         lines.append(
-            f"  slot {slot['rung']:>5} {slot['use']:<5} {slot['status']:<10} holds {slot['inventory']}: would"
+            f"  slot {slot['rung']:>5} {slot['use']:<5} {slot['status']:<10} holds {slot['inventory']}:"
             f" {slot['would']}{why}"
         )
     return "\n".join(lines)

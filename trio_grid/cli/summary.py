@@ -31,7 +31,8 @@ def summary_lines(report: RunReport) -> list[str]:
         f"position: {instrument.quantity(after.position_lots)} {instrument.base_asset}"
         f" (slots {instrument.quantity(after.net_lots)}, foreign {instrument.quantity(after.foreign_lots)},"
         f" at first start {instrument.quantity(after.baseline_lots)})",
-        f"resting: {len(resting)} {'order' if len(resting) == 1 else 'orders'} ({openings} openings, {len(resting) - openings} exits)",
+        f"resting: {len(resting)} {'order' if len(resting) == 1 else 'orders'}"
+        f" ({openings} to open, {len(resting) - openings} to close)",
     ]
     lines += [
         f"  {order.side} {instrument.quantity(order.quantity_lots - order.executed_lots)}"
