@@ -169,6 +169,10 @@ def test_missing_files_and_files_that_do_not_belong_together_are_refused(tmp_pat
     trades = written(tmp_path, "XYZUSDT-trades.csv", [f"1,0.5,2,1.0,{T0},True"])
     with pytest.raises(ConfigError, match="different kinds"):
         open_recording([klines, trades])
+    with pytest.raises(ConfigError, match="is of XYZUSDT by its name, not of BTCUSDT"):
+        open_recording([klines], symbol="BTCUSDT")
+    nameless = written(tmp_path, "prices.csv", LINES)
+    assert open_recording([nameless], symbol="BTCUSDT").instrument.symbol == "BTCUSDT"
     with pytest.raises(ConfigError, match="do not say one symbol"):
         symbol_of([Path("ABCUSDT-1m.csv"), Path("XYZUSDT-1m.csv")])
 

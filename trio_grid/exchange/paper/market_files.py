@@ -164,13 +164,17 @@ def _parquet_text(value: object) -> str:
     return str(round(timestamp() * 1000)) if callable(timestamp) else str(value)
 
 
+def _named_symbols(paths: Sequence[Path]) -> set[str]:
+    return {match.group(1) for path in paths if (match := _SYMBOL.search(path.name.upper()))}
+
+
 def symbol_of(paths: Sequence[Path]) -> str:
     """Return the symbol that the files' names speak of.
 
     Raises:
         ConfigError: they speak of none, or of several.
     """
-    found = {match.group(1) for path in paths if (match := _SYMBOL.search(path.name.upper()))}
+    found = _named_symbols(paths)
     if len(found) != 1:
         names = ", ".join(path.name for path in paths)
         raise ConfigError([f"the files' names do not say one symbol ({sorted(found) or 'none'}): {names}"])
@@ -182,7 +186,8 @@ def open_recording(
 ) -> Recording:
     """Look into dump files: what they hold, of which symbol, with which tick and lot.
 
-    Files are put in the order of their first row. Without an instrument it is the symbol's own from the table, made
+    Files are put in the order of their first row. A symbol may be given where the names do not say it; names that say
+    another one are a fault. Without an instrument it is the symbol's own from the table, made
     finer where the first rows' decimals need it.
 
     Raises:
@@ -190,6 +195,9 @@ def open_recording(
     """
     if not paths:
         raise ConfigError(["no market file is given"])
+    if symbol is not None and (others := _named_symbols(paths) - {symbol}):
+        names = ", ".join(path.name for path in paths)
+        raise ConfigError([f"the recording is of {', '.join(sorted(others))} by its name, not of {symbol}: {names}"])
     samples = {path: list(islice(data_rows(raw_rows([path])), _SAMPLE_ROWS)) for path in paths}
     for path, rows in samples.items():
         if not rows:
