@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -44,19 +44,41 @@ def write_tape(
     """Write aggregate trades: quiet history round the middle, then the path, one trade in each step."""
     random = Random(f"tape {seed}")
     begin_ms = START_MS - HISTORY_MINUTES * 60_000
-    times = [*range(begin_ms, START_MS, 10_000)]
-    times += [START_MS + round(index * step_s * 1000) for index in range(round(seconds / step_s))]
+    rows = [(time_ms, MIDDLE + random.uniform(-8, 8), 0.5) for time_ms in range(begin_ms, START_MS, 10_000)]
+    for index in range(round(seconds / step_s)):
+        offset_s = index * step_s
+        rows.append((START_MS + round(offset_s * 1000), price(offset_s), quantity(random)))
+    return write_rows(path, rows)
+
+
+def write_steps(path: Path, steps: Sequence[tuple[float, float, float]], *, still_for_s: float = 300.0) -> Path:
+    """Write a tape by hand: (seconds after the beginning, price, quantity) in order of time, each a trade.
+
+    A trade below the one before is a seller's. Between them, and for `still_for_s` after the last, small trades a tick
+    above the last price (buyers') keep the price stream alive without touching any order below.
+    """
+    begin_ms = START_MS - HISTORY_MINUTES * 60_000
+    rows = [
+        (time_ms, MIDDLE + (4 if time_ms // 10_000 % 2 else -4), 0.5) for time_ms in range(begin_ms, START_MS, 10_000)
+    ]
+    pending = sorted(steps)
+    price = pending[0][1]
+    for step in range(round((pending[-1][0] + still_for_s) * 4)):
+        seconds = step / 4
+        while pending and pending[0][0] <= seconds:
+            _, price, quantity = pending.pop(0)
+            rows.append((START_MS + round(seconds * 1000), price, quantity))
+        rows.append((START_MS + round(seconds * 1000) + 125, price + 0.1, 0.001))
+    return write_rows(path, rows)
+
+
+def write_rows(path: Path, rows: Sequence[tuple[int, float, float]]) -> Path:
+    """Write (time in ms, price, quantity) as aggregate trades; a price below the one before is a seller's."""
     lines = ["agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"]
     last = MIDDLE
-    for number, time_ms in enumerate(times, start=1):
-        if time_ms < START_MS:
-            value = MIDDLE + random.uniform(-8, 8)
-            lots = 0.5
-        else:
-            value = price((time_ms - START_MS) / 1000)
-            lots = quantity(random)
-        sells = "true" if value < last else "false"
-        last = value
-        lines.append(f"{number},{value:.1f},{lots:.3f},{number},{number},{time_ms},{sells}")
+    for number, (time_ms, price, quantity) in enumerate(rows, start=1):
+        sells = "true" if price < last else "false"
+        last = price
+        lines.append(f"{number},{price:.1f},{quantity:.3f},{number},{number},{time_ms},{sells}")
     path.write_text("\n".join(lines) + "\n")
     return path
