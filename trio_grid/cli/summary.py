@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from trio_grid.domain.client_order_id import decode
 from trio_grid.domain.instrument import money_decimal
+from trio_grid.services.exit_policy import ExitResult
 from trio_grid.services.run_report import RunReport
 
 
@@ -32,7 +33,9 @@ def summary_lines(report: RunReport) -> list[str]:
         f" (slots {instrument.quantity(after.net_lots)}, foreign {instrument.quantity(after.foreign_lots)},"
         f" at first start {instrument.quantity(after.baseline_lots)})",
         f"resting: {len(resting)} {'order' if len(resting) == 1 else 'orders'}"
-        f" ({openings} to open, {len(resting) - openings} to close)",
+        f" ({openings} to open, {len(resting) - openings} to close)"
+        if report.exit.asked
+        else "resting: not known, the exchange did not answer",
     ]
     lines += [
         f"  {order.side} {instrument.quantity(order.quantity_lots - order.executed_lots)}"
@@ -41,10 +44,7 @@ def summary_lines(report: RunReport) -> list[str]:
     ]
     unknown = [slot.order.client_order_id for slot in after.slots if slot.order and slot.status == "UNKNOWN"]
     lines += [f"  outcome unknown: {name}" for name in unknown]
-    lines.append(
-        f"exit policy: {report.exit.policy.value}, "
-        + ("confirmed by the exchange" if report.exit.confirmed else f"NOT CONFIRMED: {report.exit.detail}")
-    )
+    lines.append(f"exit policy: {report.exit.policy.value}, {_exit_words(report.exit)}")
     if after.trading_state != "ACTIVE":
         lines.append(f"trading state: {after.trading_state} ({after.state_reason})")
     lines.append(f"ties out: {report.tie_out.words}")
@@ -54,6 +54,12 @@ def summary_lines(report: RunReport) -> list[str]:
 def signed(amount: Decimal) -> str:
     """Return an amount with its sign."""
     return f"{amount:+f}" if amount else f"{amount:f}"
+
+
+def _exit_words(result: ExitResult) -> str:
+    if not result.confirmed:
+        return f"NOT CONFIRMED: {result.detail}"
+    return "confirmed by the exchange" if result.asked else "nothing was cancelled; the exchange did not answer"
 
 
 def _fees(report: RunReport) -> str:

@@ -34,12 +34,16 @@ BETWEEN_ROUNDS_S = 0.3
 
 @attrs.frozen
 class ExitResult:
-    """What the policy came to. `confirmed` is False when orders may rest against it; `detail` says why."""
+    """What the policy came to. `confirmed` is False when orders may rest against it; `detail` says why.
+
+    `asked` is False when the exchange never answered: then nobody knows what rests, and `resting` is empty.
+    """
 
     policy: ExitPolicy
     confirmed: bool
     resting: tuple[OrderRecord, ...]
     detail: str = ""
+    asked: bool = True
 
 
 class ExitWork:
@@ -73,6 +77,7 @@ class ExitWork:
             confirmed=self._confirmed,
             resting=self._check.our_open_orders if self._asked else (),
             detail=self._detail,
+            asked=self._asked,
         )
 
     async def apply(self) -> None:
