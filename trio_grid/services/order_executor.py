@@ -21,8 +21,8 @@ from trio_grid.domain.events import (
     OrderOutcomeLost,
     OrderRefused,
 )
-from trio_grid.domain.inputs import TradingState, TradingStateChanged
 from trio_grid.errors import Banned
+from trio_grid.services.ban import halt_for_ban
 from trio_grid.services.desk import Desk
 from trio_grid.services.log_line import line
 
@@ -87,7 +87,7 @@ class OrderExecutor:
                 )
                 for order in orders
             ]
-            self._halt_for_ban(error)
+            halt_for_ban(self._desk, error)
         if any(isinstance(result, OrderAcknowledged | CancelAcknowledged) for result in results):
             self._desk.board.saw_order_answer(sent_at)
         self.apply(results)
@@ -101,7 +101,7 @@ class OrderExecutor:
             results = [
                 CancelOutcomeLost(client_order_id=order.client_order_id, detail=f"banned: {error}") for order in orders
             ]
-            self._halt_for_ban(error)
+            halt_for_ban(self._desk, error)
         if any(isinstance(result, OrderAcknowledged | CancelAcknowledged) for result in results):
             self._desk.board.saw_order_answer(sent_at)
         self.apply(results)
@@ -111,14 +111,6 @@ class OrderExecutor:
         for result in results:
             self._note(result)
         self._desk.dispatcher.carry_out(self._desk.manager.apply_action_results(results))
-
-    def _halt_for_ban(self, error: Banned) -> None:
-        self._desk.board.alert(f"banned by the exchange: {error}")
-        self._desk.dispatcher.carry_out(
-            self._desk.manager.set_trading_state(
-                TradingStateChanged(state=TradingState.HALTED, reason=f"banned by the exchange: {error.message}")
-            )
-        )
 
     def _note(self, result: ActionResult) -> None:
         if isinstance(result, OrderRefused):

@@ -13,7 +13,8 @@ import trio
 
 from trio_grid.domain.events import CancelOutcomeLost, CancelRefused, OrderOutcomeLost, OrderRefused, RejectReason
 from trio_grid.domain.inputs import Condition, Outcome
-from trio_grid.errors import ExchangeError
+from trio_grid.errors import Banned, ExchangeError
+from trio_grid.services.ban import halt_for_ban
 from trio_grid.services.desk import Desk
 from trio_grid.services.exchange_check import ExchangeCheck
 from trio_grid.services.filter_watch import FilterWatch
@@ -162,6 +163,8 @@ class Reconciler:
         self._question_at = trio.current_time() + wait_s
 
     async def _pause(self, error: ExchangeError) -> None:
+        if isinstance(error, Banned):
+            halt_for_ban(self._desk, error)
         pause_s = self._backoff.next_s(getattr(error, "retry_after_s", None))
         if self._passes == 0:
             self._desk.board.waiting_for = f"the first reconciliation ({error})"
