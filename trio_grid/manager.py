@@ -171,7 +171,8 @@ class PositionManager:
     def _guarded(self) -> Iterator[None]:
         try:
             self._lock.acquire_nowait()
-        except trio.WouldBlock:
+        except (trio.WouldBlock, RuntimeError):
+            # RuntimeError: the very task that holds it asks for it again.
             raise InvariantBroken("the manager's lock is taken: somebody waits while holding it") from None
         try:
             yield

@@ -117,10 +117,13 @@ class NetworkMachine(RuleBasedStateMachine):
 
     @rule(condition=st.sampled_from(list(Condition)), active=st.booleans())
     def condition(self, condition: Condition, active: bool) -> None:
+        if condition is Condition.STARTING and not active:
+            self.reconcile()
         self.tell(ConditionChanged(condition=condition, active=active))
 
     @rule()
     def all_doors_open(self) -> None:
+        self.reconcile()
         self.tell(TradingStateChanged(state=TradingState.ACTIVE, reason="resume"))
         for condition in self.bench.state.grid.fields.conditions:
             self.tell(ConditionChanged(condition=condition, active=False))
@@ -271,9 +274,10 @@ class NetworkMachine(RuleBasedStateMachine):
         if seen:
             self.tell(TradesWalked(trades=(trade,), watermark=0))
 
+    @precondition(lambda self: Condition.STARTING in self.bench.state.grid.fields.conditions)
     @rule(rung=st.integers(-3, 2), lots=st.integers(1, LEVEL_LOTS), fills=st.integers(0, LEVEL_LOTS))
     def lost_intent(self, rung: int, lots: int, fills: int) -> None:
-        """An order of ours rests on the exchange of which the journal knows nothing."""
+        """An order of ours rests on the exchange of which the journal, which lost its tail, knows nothing."""
         bench = self.bench
         slot = bench.state.grid.book.get(rung)
         use = Use.LONG if self.mode is Mode.LONG or (self.mode is Mode.NEUTRAL and rung < 0) else Use.SHORT
@@ -337,6 +341,11 @@ class NetworkMachine(RuleBasedStateMachine):
                 self.tell(found)
         self.check_actions(bench.decide())
 
+    def reconcile(self) -> None:
+        """Do what has to be done before STARTING is lifted (R11)."""
+        self.observe(False)
+        self.find_strays()
+
     @rule()
     def find_strays(self) -> None:
         bench = self.bench
@@ -384,8 +393,6 @@ class NetworkMachine(RuleBasedStateMachine):
         self.bench.restart()
         self.check_actions(self.bench.price(ANCHOR))
         if reconciled:
-            self.observe(False)
-            self.find_strays()
             self.ask(False, 70_000)
             self.ask(False, 3_000)
             self.all_doors_open()
