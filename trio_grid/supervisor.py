@@ -247,7 +247,7 @@ class Bot:
             market=self._market,
             execution=self._execution,
             manager=manager,
-            dispatcher=Dispatcher(manager, self._journal, send),
+            dispatcher=Dispatcher(manager, self._journal, send, self.board.alert),
             board=self.board,
             jitter=self._jitter,
         )

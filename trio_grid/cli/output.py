@@ -31,10 +31,10 @@ class LogHandler(logging.Handler):
         self.write = write
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; a reader that has gone away (a closed pipe) is no reason to stop trading."""
+        """Write one record; a reader that has gone away (closed pipe or terminal) is no reason to stop trading."""
         try:
             self.write(self.format(record))
-        except BrokenPipeError:
+        except OSError:
             self.write = _nowhere
         except Exception:
             self.handleError(record)

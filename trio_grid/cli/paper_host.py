@@ -28,6 +28,7 @@ from trio_grid.exchange.paper.server_clock import ServerClock
 from trio_grid.exchange.paper.state_file import load_state, save_state
 from trio_grid.exchange.paper.symbols import default_instrument
 from trio_grid.exchange.protocol.signing import HmacSigner
+from trio_grid.journal.archive import archives_of
 from trio_grid.journal.lease import JournalLease
 from trio_grid.services.log_line import line
 
@@ -56,6 +57,8 @@ def start_over(config: Config) -> None:
     with JournalLease(path):
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", exchange_file(path).name):
             path.with_name(name).unlink(missing_ok=True)
+        for archive in archives_of(path):
+            archive.path.unlink(missing_ok=True)
     log.info(line("started over", journal=path))
 
 

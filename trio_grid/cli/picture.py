@@ -47,7 +47,11 @@ class LivePicture:
         self._watching = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Draw until cancelled; the terminal is as it was afterwards."""
+        """Draw until cancelled; the terminal is as it was afterwards. Without a terminal any more, end quietly."""
+        with contextlib.suppress(OSError):  # trading, or the stop that the hang-up asked for, goes on without a picture
+            await self._run(task_status)
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         plain = self._handler.write
         with (
             echo_off(),
@@ -62,13 +66,13 @@ class LivePicture:
                     due = max(due + REFRESH_S, trio.current_time())
                     await trio.sleep_until(due)
             finally:
-                live.update(self.draw(self._console.width, self._console.height), refresh=True)
                 self._handler.write = plain
+                live.update(self.draw(self._console.width, self._console.height), refresh=True)
 
     def draw(self, width: int, height: int) -> Text:
         """Return the picture, fitted to a terminal."""
         desk = self._bot.desk
-        if desk is None or self._bot.board.phase == "starting" and desk.manager.snapshot().half_ticks is None:
+        if desk is None or (self._bot.board.phase == "starting" and desk.manager.snapshot().half_ticks is None):
             return Text(f"{self._bot.board.phase}: waiting for {self._bot.board.waiting_for or 'the exchange'}")
         if not self._watching:
             self._watching = True
@@ -204,4 +208,5 @@ def echo_off() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # a terminal that was closed has nothing to restore
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

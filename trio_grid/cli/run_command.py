@@ -6,6 +6,7 @@ The outer nursery holds what must outlive the bot and its exit policy: the signa
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 from pathlib import Path
@@ -186,5 +187,7 @@ async def _show_and_trade(bot: Bot, handler: LogHandler) -> None:
 
 
 def _say_summary(bot: Bot) -> None:
+    """Print the summary; a terminal that is gone takes it with it, but not the exit code."""
     if bot.report is not None:
-        say("\n".join(summary_lines(bot.report)))
+        with contextlib.suppress(OSError):
+            say("\n".join(summary_lines(bot.report)))

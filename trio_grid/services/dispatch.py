@@ -22,6 +22,9 @@ from trio_grid.services.log_line import line
 log = logging.getLogger(__name__)
 
 
+GRAVE = ("HALTED", "REDUCING", "limit hit")
+
+
 class RecordKeeper(Protocol):
     """What is needed of the journal."""
 
@@ -42,8 +45,14 @@ class Dispatcher:
     """Carries outcomes of the manager out. `failed` is set when the journal could not be written."""
 
     def __init__(
-        self, manager: PositionManager, journal: RecordKeeper, actions: trio.MemorySendChannel[Action]
+        self,
+        manager: PositionManager,
+        journal: RecordKeeper,
+        actions: trio.MemorySendChannel[Action],
+        alert: Callable[[str], None],
     ) -> None:
+        """`alert` is told what the operator has to see: limits hit, trading reduced or halted."""
+        self._alert = alert
         self._manager = manager
         self._journal = journal
         self._actions = actions
@@ -76,7 +85,10 @@ class Dispatcher:
         else:
             self._without_journal(self.failure, outcome.actions)
         for notice in outcome.notices:
-            log.warning(line(notice, state=self._state_word(outcome)))
+            grave = outcome.halted is not None or notice.startswith(GRAVE)
+            log.log(logging.WARNING if grave else logging.INFO, line(notice))
+            if grave:
+                self._alert(notice)
         for watcher in self._watchers:
             watcher(outcome)
 
@@ -88,10 +100,6 @@ class Dispatcher:
             if self._journal.should_save_image(sequence):
                 # No other task has run since the outcome was made, so the state is that of its last record.
                 self._journal.save_image(sequence, self._manager.image())
-
-    @staticmethod
-    def _state_word(outcome: Outcome) -> str:
-        return "trading" if outcome.halted is None else "HALTED"
 
     def submit(self, action: Action) -> None:
         """Hand one action to the executor; outside an outcome it can only be a cancel, which may be repeated."""

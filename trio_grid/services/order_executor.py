@@ -20,6 +20,7 @@ from trio_grid.domain.events import (
     OrderNotSent,
     OrderOutcomeLost,
     OrderRefused,
+    RejectReason,
 )
 from trio_grid.errors import Banned
 from trio_grid.services.ban import halt_for_ban
@@ -114,14 +115,17 @@ class OrderExecutor:
 
     def _note(self, result: ActionResult) -> None:
         if isinstance(result, OrderRefused):
-            log.warning(
+            # A post-only opening that the market overtook is daily bread: it is re-priced (F8).
+            level = logging.INFO if result.reason is RejectReason.POST_ONLY else logging.WARNING
+            log.log(
+                level,
                 line(
                     "order refused",
                     id=result.client_order_id,
                     reason=result.reason,
                     code=result.code,
                     words=result.message,
-                )
+                ),
             )
         elif isinstance(result, OrderOutcomeLost):
             log.warning(line("order outcome unknown", id=result.client_order_id, detail=result.detail))

@@ -26,7 +26,6 @@ class PriceFeed:
         self._arrived = 0
         self._wake = trio.Event()
         self._reconnector = Reconnector("price stream", desk.backoff(), self._lost)
-        self.decided = 0
 
     def reconnect(self, reason: str) -> None:
         """Drop the connection and open another one."""
@@ -63,7 +62,7 @@ class PriceFeed:
             ticker, self._newest = self._newest, None
             if ticker is None:
                 continue
-            self.decided += 1
+            self._desk.board.prices_decided += 1
             self._desk.dispatcher.carry_out(self._desk.manager.on_price(ticker))
             if not started:
                 started = True
@@ -72,6 +71,8 @@ class PriceFeed:
     async def _drain(self) -> None:
         for _ in range(MAX_DRAIN_ROUNDS):
             arrived = self._arrived
+            # Trio shuffles each batch of tasks: only after two passes has the reader had its turn for certain.
+            await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
             if self._arrived == arrived:
                 return

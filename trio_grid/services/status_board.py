@@ -41,6 +41,7 @@ class StatusBoard:
     ticker: BookTicker | None = None
     ticker_at: float | None = None
     tickers_seen: int = 0
+    prices_decided: int = 0
     kline: Kline | None = None
     kline_at: float | None = None
     reading: RegimeReading | None = None

@@ -44,8 +44,8 @@ class StopRequest:
             self.grace.deadline = min(self.grace.deadline, trio.current_time() + SECOND_SIGNAL_GRACE_S)
 
     async def watch(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Turn SIGINT and SIGTERM into the request until cancelled."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        """Turn SIGINT, SIGTERM and SIGHUP (the terminal was closed) into the request until cancelled."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             task_status.started()
             async for number in signals:
                 self.signals += 1
