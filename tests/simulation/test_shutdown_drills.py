@@ -6,6 +6,7 @@ sound and knew every order before the exchange did, and a bot that is started ag
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from trio_grid.config import ExitPolicy
 from trio_grid.domain.actions import CancelOrder
 from trio_grid.domain.inputs import TradingState
 from trio_grid.domain.slot import Role
+from trio_grid.errors import JournalError
 from trio_grid.testing.bot import FIRST_BID_TICKS, INTERVAL_TICKS, USER_STREAM, Life, Simulation
 from trio_grid.testing.drills import IN_BOT
 from trio_grid.testing.paper import DEFAULT_BALANCE_UNITS
@@ -40,9 +42,19 @@ class AtSteps(trio.abc.Instrument):
         self.count = 0
         self.where = ""
         self.in_a_hurry = in_a_hurry
+        self.crashed = False
+        self.crashed_to: Path | None = None
         self.life: Life | None = None
         self._actions = dict(actions or {})
-        self.wanted = len(self._actions)
+
+    @property
+    def wanted(self) -> int:
+        """Number of actions that have not come to their step."""
+        return len(self._actions)
+
+    def act_at(self, step: int, action: Callable[[Life], None]) -> None:
+        """Act before a step."""
+        self._actions[step] = action
 
     def begins(self, life: Life) -> None:
         """Watch the first life that begins, and no other."""
@@ -145,9 +157,13 @@ async def drill(simulation: Simulation, steps: AtSteps, policy: ExitPolicy) -> N
     if await session(simulation, life):
         life.stop.request("the script is over")
     await life.until_ended()
-    assert life.error is None, life.error
+    assert life.error is None or steps.crashed, life.error
+    if steps.crashed_to is not None:
+        simulation.journal_path = steps.crashed_to
     simulation.check_nothing_left(life.owner)
-    if not steps.in_a_hurry or (life.report is not None and life.report.exit.confirmed):
+    if steps.crashed:
+        pass  # the process is gone: no exit policy was applied, whatever the remains of it did
+    elif not steps.in_a_hurry or (life.report is not None and life.report.exit.confirmed):
         check_policy(simulation, life)
     await simulation.quote(FIRST_BID_TICKS - 2 * INTERVAL_TICKS - 100)
     await simulation.quote(FIRST_BID_TICKS - INTERVAL_TICKS + 200)
@@ -251,3 +267,36 @@ def test_f23_the_exit_policy_is_cut_off_at_every_step(drills: Drills) -> None:
         later = 1 + k * 11 % 120
         run_drill(drills.folder(), AtSteps({k: cancel, k + later: cut_off}, in_a_hurry=True), policy)
     drills.tell("cut off")
+
+
+def crash(steps: AtSteps, folder: Path, *, deliver: bool) -> Callable[[Life], None]:
+    """What SIGKILL leaves: the journal as it is in this moment, and the bytes that the kernel has already taken.
+
+    `deliver`: those arrive, as they do when only the process dies; else the machine's network dies with it.
+    """
+
+    def act(life: Life) -> None:
+        network = life.simulation.network
+        steps.crashed = True
+        if life.journal is not None and not life.ended.is_set():
+            with contextlib.suppress(JournalError):  # it is closed already: what is on the disk is the journal
+                life.journal.copy_to(folder / "crashed.sqlite3")
+                steps.crashed_to = folder / "crashed.sqlite3"
+        network.refuse(life.owner)
+        if deliver:
+            network.watch(lambda link, direction, data: None if link.owner == life.owner else data)
+        else:
+            network.cut(life.owner)
+        life.session_scope.cancel(reason="drill")
+
+    return act
+
+
+def test_r13_the_process_is_killed_at_every_step(drills: Drills) -> None:
+    """The journal knew every order before the exchange did, and the next start finds out what became of each (F2)."""
+    for k, policy in drills.sample(24):
+        folder = drills.folder()
+        steps = AtSteps(in_a_hurry=True)
+        steps.act_at(k, crash(steps, folder, deliver=drills.taken % 2 == 0))
+        run_drill(folder, steps, policy)
+    drills.tell("killed")
