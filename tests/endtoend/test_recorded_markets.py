@@ -1,0 +1,133 @@
+"""The bot on recorded markets, replayed fast over real sockets: hard hours, an outage, all modes, spacings, trailings.
+
+After each the books equal the account to the last digit, and replaying the journal derives every decision again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.endtoend.live import MINUTE_MS, RECORDED, at, cut, replay_config, trading, until_exchange
+from trio_grid.domain.inputs import Condition
+
+pytestmark = [
+    pytest.mark.sockets,
+    pytest.mark.slow,
+    pytest.mark.recorded,
+    pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded market data is not on this machine"),
+]
+
+
+@attrs.frozen
+class Case:
+    """One window of recorded klines and one grid on it; the speed gives each about four seconds."""
+
+    name: str
+    source: str
+    begin: str
+    minutes: int
+    grid: str
+    speed: int = 3_600
+    fills: int = 4
+
+
+SPOT = "spot_1m/BTCUSDT-1m-{}.csv.gz"
+CASES = [
+    Case("long-arithmetic-both", "2022-09", "2022-09-21 17:00", 240, 'mode="long"\ninterval=40\ntrailing="both"'),
+    Case("neutral-geometric-both", "2022-11", "2022-11-08 18:00", 240,
+         'mode="neutral"\nspacing="geometric"\ninterval_percent=0.25\ntrailing="both"'),
+    Case("short-geometric-both", "2022-11", "2022-11-08 18:30", 240,
+         'mode="short"\nspacing="geometric"\ninterval_percent=0.2\ntrailing="both"'),
+    Case("neutral-arithmetic-none", "2022-11", "2022-11-09 14:00", 240,
+         'mode="neutral"\ninterval=30\ntrailing="none"'),
+    Case("long-geometric-down", "2022-06", "2022-06-13 06:00", 240,
+         'mode="long"\nspacing="geometric"\ninterval_percent=0.3\ntrailing="down"'),
+    Case("short-arithmetic-up", "2022-06", "2022-06-13 13:00", 240,
+         'mode="short"\ninterval=60\ntrailing="up"'),
+    Case("short-geometric-none", "2022-09", "2022-09-21 17:00", 240,
+         'mode="short"\nspacing="geometric"\ninterval_percent=0.25\ntrailing="none"'),
+    Case("fixed-range-long", "2022-09", "2022-09-21 17:00", 240,
+         'mode="long"\n[grid.range]\nlower=18000\nupper=20500\nlevels=50'),
+    Case("fixed-range-neutral-geometric", "2022-11", "2022-11-08 18:00", 240,
+         'mode="neutral"\nspacing="geometric"\n[grid.range]\nlower=16500\nupper=20500\nlevels=60'),
+]  # fmt: skip
+LEVELS = 12
+REST = """
+[size]
+quote_per_level = 200
+[limits]
+max_inventory = 0.2
+"""
+
+
+def grid_of(case: Case) -> str:
+    head, mark, fixed = case.grid.partition("[grid.range]")
+    levels = "" if fixed else f"levels = {LEVELS}\n"
+    return f'[grid]\nsymbol = "BTCUSDT"\n{levels}{head}\n{mark}{fixed}\n{REST}'
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_hard_hours(case: Case, tmp_path: Path) -> None:
+    market = cut(RECORDED / SPOT.format(case.source), tmp_path / "BTCUSDT-1m.csv", case.begin, case.minutes)
+    config = replay_config(market, tmp_path / "journal.sqlite3", case.speed, grid_of(case))
+    async with trading(config) as running:
+        await until_exchange(running, at(case.begin) + (case.minutes - 2) * MINUTE_MS)
+        assert not running.over.is_set()
+    report = running.report
+    assert report.after.counters.fills >= case.fills
+    assert report.after.trading_state == "ACTIVE"
+
+
+async def test_perpetual_at_speed_60(tmp_path: Path) -> None:
+    source = RECORDED / "usdm_1m/BTCUSDT-um-1m-2023-07.csv.gz"
+    market = cut(source, tmp_path / "BTCUSDT-1m.csv", "2023-08-01 15:22", 20)
+    grid = '[grid]\nsymbol = "BTCUSDT"\ninterval = 15\nlevels = 10\n[size]\nquote_per_level = 300\n'
+    config = replay_config(market, tmp_path / "journal.sqlite3", 60, grid)
+    async with trading(config) as running:
+        await until_exchange(running, at("2023-08-01 15:34"))
+    assert running.report.after.counters.fills >= 1
+
+
+async def test_the_outage_of_2023_03_24_closes_the_door_and_opens_it_again(tmp_path: Path) -> None:
+    # 12:40 to 13:59 is missing in the recording: at this speed four seconds without a price.
+    market = cut(RECORDED / SPOT.format("2023-03"), tmp_path / "BTCUSDT-1m.csv", "2023-03-24 12:20", 160)
+    grid = '[grid]\nsymbol = "BTCUSDT"\nmode = "neutral"\ninterval = 30\nlevels = 8\n[size]\nquote_per_level = 300\n'
+    config = replay_config(market, tmp_path / "journal.sqlite3", 1_200, grid, "risk.price_stale_s=1")
+    seen: list[frozenset[Condition]] = []
+    async with trading(config) as running:
+        await until_exchange(running, at("2023-03-24 12:25"))
+        assert running.bot.desk is not None
+        running.bot.desk.dispatcher.watch(lambda _: seen.append(frozenset(running.snapshot().conditions)))
+        before = running.snapshot().counters.orders_placed
+        await until_exchange(running, at("2023-03-24 14:50"))
+    assert any(Condition.PRICE_STALE in conditions for conditions in seen)
+    after = running.report.after
+    assert Condition.PRICE_STALE not in after.conditions
+    assert after.counters.orders_placed > before
+    assert after.counters.cancels > 0
+
+
+async def test_trades_of_another_symbol(tmp_path: Path) -> None:
+    market = RECORDED / "aggtrades/futures-APEUSDT-aggTrades-2024-10-18.zip"
+    grid = """
+[grid]
+symbol = "APEUSDT"
+mode = "neutral"
+spacing = "geometric"
+interval_percent = 0.2
+levels = 10
+[size]
+quote_per_level = 50
+[regime]
+trend_filter = false
+liquidity_filter = false
+"""
+    config = replay_config(market, tmp_path / "journal.sqlite3", 3_600, grid)
+    async with trading(config) as running:
+        await until_exchange(running, at("2024-10-18 06:00"))
+        assert not running.over.is_set()
+    assert running.report.after.counters.fills >= 4
+    assert running.report.after.ledger.round_trips >= 1
