@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS, quote, scripted, user_kinds
+from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.exchange import MarketEvent
 from trio_grid.exchange.paper.refusals import PaperRefusal
 
@@ -29,6 +30,17 @@ def test_strangers_who_were_there_first_trade_first() -> None:
     assert ann.order(own["orderId"])["executedQty"] == "0.000"
     bob.market("BUY", 80)
     assert ann.order(own["orderId"])["executedQty"] == "0.080"
+
+
+def test_strangers_who_come_later_stand_behind() -> None:
+    exchange, market, ann, bob = scripted(quote(0, 1000, 1010))
+    market.add(quote(100, 1000, 1010))
+    own = ann.limit("SELL", 1010, 100)
+    bob.market("BUY", 50)
+    exchange.advance(START_MS + 100)
+    assert exchange.desks["TESTUSDT"].book.strangers_lots(Side.SELL, 1010) == 50
+    bob.market("BUY", 60)
+    assert ann.order(own["orderId"])["executedQty"] == "0.060"
 
 
 def test_eaten_levels_stay_empty_until_the_markets_next_step() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS
+from trio_grid.domain.events import Side
 from trio_grid.exchange.paper import persistence
 from trio_grid.exchange.paper.build import build_exchange
 from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
@@ -68,6 +69,18 @@ def test_orders_that_rested_meanwhile_are_met_by_the_market_on_the_way() -> None
     after = restored.open_orders("ann", SYMBOL, START_MS)
     assert len(after) < before
     assert "BTCUSDT" not in {order["symbol"] for order in restored.open_orders("bob", SYMBOL, START_MS)}
+
+
+def test_the_place_in_the_queue_is_kept() -> None:
+    saved = lively()
+    for order in saved.account_of("ann").open_on("BTCUSDT").values():
+        order.queue_lots = 1
+    restored = fresh()
+    restore_exchange(restored, exchange_document(saved))
+    book = restored.desks["BTCUSDT"].book
+    mine = [order for side in Side for order in book.orders(side) if order.account == "ann"]
+    assert mine
+    assert {order.queue_lots for order in mine} == {1}
 
 
 def test_accounts_that_the_document_does_not_know_stay_as_they_were_opened() -> None:

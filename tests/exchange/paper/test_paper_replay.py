@@ -20,8 +20,9 @@ from trio_grid.exchange.paper.candles import MINUTE_MS
 from trio_grid.exchange.paper.exchange import AccountSpec, MarketEvent, PaperExchange
 from trio_grid.exchange.paper.market_files import open_recording, replay_market, symbol_of
 from trio_grid.exchange.paper.market_replay import kline_path
-from trio_grid.exchange.paper.market_rows import AGG_TRADES, KLINES, TRADES, KlineRow
+from trio_grid.exchange.paper.market_rows import AGG_TRADES, KLINES, TRADES, KlineRow, TradeRow
 from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
+from trio_grid.exchange.paper.symbols import default_instrument
 
 T0 = 1_700_000_040_000
 HOUR_MS = 60 * MINUTE_MS
@@ -182,6 +183,13 @@ def test_parquet_without_pyarrow_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "XYZUSDT-1m.parquet").write_bytes(b"PAR1")
     with pytest.raises(ConfigError, match="needs pyarrow, which is not installed"):
         open_recording([tmp_path / "XYZUSDT-1m.parquet"])
+
+
+def test_a_quantity_between_two_lots_is_carried_on(tmp_path: Path) -> None:
+    path = written(tmp_path, "BTCUSDT-trades.csv", [f"{n},60000.1,0.0004,24.0,{T0 + n},True" for n in range(10)])
+    instrument = default_instrument("BTCUSDT")
+    rows = open_recording([path], instrument=instrument).rows()
+    assert [row.quantity_lots for row in rows if isinstance(row, TradeRow)] == [0, 0, 1, 0, 1, 0, 0, 1, 0, 1]
 
 
 def test_files_are_put_in_the_order_of_time(tmp_path: Path) -> None:
