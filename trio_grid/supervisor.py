@@ -134,14 +134,16 @@ class Bot:
                 nursery.cancel_scope.cancel()
         finally:
             self.board.phase = "stopping"
-            with trio.CancelScope(shield=True, deadline=self._deadline()) as grace:
-                self._stop.grace = grace
-                if self._stop.signals > 1:
-                    self._stop.hurry("signalled twice")
-                await self._finish()
-            self._stop.grace = None
-            self._write_report()
-            self.board.phase = "stopped"
+            try:
+                with trio.CancelScope(shield=True, deadline=self._deadline()) as grace:
+                    self._stop.grace = grace
+                    if self._stop.signals > 1:
+                        self._stop.hurry("signalled twice")
+                    await self._finish()
+            finally:
+                self._stop.grace = None
+                self._write_report()
+                self.board.phase = "stopped"
         return self.report
 
     # Start ----------------------------------------------------------------------------------------------------------

@@ -89,6 +89,7 @@ class PathMarket:
         self.start_ms = START_MS
         self.depth_lots = 20
         self.tape_lots = 500
+        self.step_ms = STEP_MS
         self._next_ms = START_MS - HISTORY_MINUTES * 60_000
         self._mid = MID_TICKS
 
@@ -101,7 +102,7 @@ class PathMarket:
             self._next_ms += 15_000
             self._mid = MID_TICKS + (40, -40, 20, -20)[time_ms // 15_000 % 4]
         else:
-            self._next_ms += STEP_MS
+            self._next_ms += self.step_ms
             self._mid = self.path(time_ms - START_MS)
         rows = tuple(TapeRow(self._mid + offset, self.tape_lots, offset < 0) for offset in (-1, 1))
         return MarketStep(time_ms, rows, self._mid - 1, self._mid + 1, self.depth_lots, self.depth_lots)
@@ -248,9 +249,15 @@ class Bench:
         await self.paper.call(lambda now_ms: self.exchange.place_order(KEY, params, now_ms))
         return name
 
-    async def buy_at_market(self, quantity: str, side: str = "BUY") -> None:
+    async def buy_at_market(self, quantity: str, side: str = "BUY", name: str = "by-hand-at-market") -> None:
         """Let the account's owner trade by hand."""
-        params = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": quantity}
+        params = {
+            "symbol": "BTCUSDT",
+            "side": side,
+            "type": "MARKET",
+            "quantity": quantity,
+            "newClientOrderId": name,
+        }
         await self.paper.call(lambda now_ms: self.exchange.place_order(KEY, params, now_ms))
 
     # The exchange's own truth ---------------------------------------------------------------------------------------
