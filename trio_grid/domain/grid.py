@@ -271,8 +271,11 @@ class Grid:
 
     def reducible_lots(self, use: Use) -> int:
         """Return how many lots further reduce-only closings of a use may have: position less what is under way."""
-        under_way = self.sum("reduce_only_sell_lots" if use is Use.LONG else "reduce_only_buy_lots")
-        return self.position_lots * use.sign - under_way
+        return self.position_lots * use.sign - self.reduce_only_lots(use)
+
+    def reduce_only_lots(self, use: Use) -> int:
+        """Return how many lots the unsettled reduce-only closings of a use still have."""
+        return self.sum("reduce_only_sell_lots" if use is Use.LONG else "reduce_only_buy_lots")
 
     def order_capacity(self) -> int:
         """Return how many orders of ours may rest at once: the setting, and the filter less a tenth as reserve."""

@@ -231,25 +231,36 @@ def _distance(opening: OpenSlot, centre: int) -> int:
 
 
 def _nearest_opening(grid: Grid, probe: Probe, use: Use) -> OpenSlot | None:
-    """Return the opening nearest to the centre that nothing forbids."""
+    """Return the opening nearest to the centre that nothing forbids.
+
+    The nearest one decides: if it does not fit the limits, a farther one must not jump the queue.
+    """
     if not grid.permissions.may_open(use) or grid.candidates.window is None:
         return None
     waiting = _nearest_waiting_cell(grid, probe, use, grid.candidates.window.stride)
-    if waiting is not None:
-        # The nearest one decides: if it does not fit the limits, a farther one must not jump the queue.
-        return _fitted(grid, waiting)
+    cooled = _nearest_cooled_cell(grid, probe, use, waiting)
+    nearest = waiting if cooled is None else cooled
+    return None if nearest is None else _fitted(grid, nearest)
+
+
+def _nearest_cooled_cell(grid: Grid, probe: Probe, use: Use, waiting: InventorySlot | None) -> InventorySlot | None:
+    """Return the nearest cell whose pause after a refusal is over, if it lies nearer than the one that waits."""
+    nearest: InventorySlot | None = None
+    ahead_of = None if waiting is None else waiting.rung * use.sign
     for retry_at_ms, rung in grid.book.cooling:
         if not probe.due(retry_at_ms):
             break
         cooled = grid.book.get(rung)
         if cooled is None or cooled.use is not use or not grid.worth_opening(rung, cooled.stride, use):
             continue
+        if ahead_of is not None and rung * use.sign <= ahead_of:
+            continue
         cooled = _aimed(grid, cooled)
         occupant = grid.book.occupant(rung, cooled.stride)
         free = occupant is None or grid.book.reopens(occupant, rung, cooled.stride, use)
         if free and _keeps_its_distance(probe, cooled):
-            return _fitted(grid, cooled)
-    return None
+            nearest, ahead_of = cooled, rung * use.sign
+    return nearest
 
 
 def _nearest_waiting_cell(grid: Grid, probe: Probe, use: Use, stride: int) -> InventorySlot | None:

@@ -22,9 +22,7 @@ def next_exit(grid: Grid, probe: Probe, budget: OrdersLeft) -> Intent | None:
     if grid.fields.flatten:
         return _next_flatten(grid, probe, budget)
     slot = _next_in_line(grid, probe) or _coverable_small(grid)
-    if slot is None:
-        return None
-    if grid.fields.position_question and _is_reduce_only(grid, slot):
+    if slot is None or _waits_for_the_position(grid, slot):
         return None
     closing = _closing(grid, slot)
     if closing is None or grid.sum("unsettled") >= grid.order_capacity():
@@ -82,11 +80,31 @@ def _everything_fits(grid: Grid) -> bool:
 
 
 def _due_again(grid: Grid, probe: Probe) -> InventorySlot | None:
-    """Return the slot whose closing was refused longest ago, once its wait is over."""
-    key = grid.book.delayed_exits.first()
-    if key is None or not probe.due(key[0]):
-        return None
-    return grid.book.get(key[1])
+    """Return the slot whose closing was refused longest ago, once its wait is over.
+
+    In neutral mode one that only a reduce-only order may close is passed over while the position does not cover it:
+    plain exits behind it need no position.
+    """
+    for retry_at_ms, rung in grid.book.delayed_exits:
+        if not probe.due(retry_at_ms):
+            return None
+        slot = grid.book.get(rung)
+        if slot is None or (grid.settings.mode is Mode.NEUTRAL and not _is_covered(grid, slot)):
+            continue
+        return slot
+    return None
+
+
+def _is_covered(grid: Grid, slot: InventorySlot) -> bool:
+    """Return whether a closing of the slot is plain, or the position is known and covers a reduce-only one."""
+    if not _is_reduce_only(grid, slot):
+        return True
+    return not grid.fields.position_question and grid.reducible_lots(slot.use) >= slot.inventory_lots
+
+
+def _waits_for_the_position(grid: Grid, slot: InventorySlot) -> bool:
+    """Return whether the slot's closing is reduce-only and the position has to be read first (F15)."""
+    return grid.fields.position_question and _is_reduce_only(grid, slot)
 
 
 def _coverable_small(grid: Grid) -> InventorySlot | None:
@@ -108,9 +126,9 @@ def _is_reduce_only(grid: Grid, slot: InventorySlot) -> bool:
 
 def _closing(grid: Grid, slot: InventorySlot) -> CloseSlot | None:
     """Return the closing of all the slot holds; None if the position does not cover a reduce-only one."""
-    lots = min(slot.inventory_lots, grid.instrument.max_quantity_lots)
     reduce_only = _is_reduce_only(grid, slot)
-    if reduce_only and grid.reducible_lots(slot.use) < lots:
+    lots = _closable_lots(grid, slot, grid.instrument.max_quantity_lots, reduce_only)
+    if lots is None:
         return None
     price = slot.exit_price_ticks + slot.use.sign * slot.reprice_ticks
     return CloseSlot(
@@ -120,6 +138,21 @@ def _closing(grid: Grid, slot: InventorySlot) -> CloseSlot | None:
         reduce_only=reduce_only,
         post_only=grid.settings.closings_post_only,
     )
+
+
+def _closable_lots(grid: Grid, slot: InventorySlot, most_lots: int, reduce_only: bool) -> int | None:
+    """Return how many lots the slot's next closing may have; None if it has to wait for the position.
+
+    Foreign trades may have left less than this slot holds: then that much is closed, but only when no other
+    reduce-only closing of this use is under way, since the nearest exit goes first.
+    """
+    lots = min(slot.inventory_lots, most_lots)
+    if not reduce_only or grid.reducible_lots(slot.use) >= lots:
+        return lots
+    if grid.settings.mode is Mode.NEUTRAL or grid.reduce_only_lots(slot.use):
+        return None
+    left = grid.reducible_lots(slot.use)
+    return left if left >= grid.instrument.min_quantity_lots else None
 
 
 def _hand_over_position(grid: Grid, slot: InventorySlot) -> Intent | None:
@@ -175,10 +208,8 @@ def _next_flatten(grid: Grid, probe: Probe, budget: OrdersLeft) -> Intent | None
     slot = slot or _coverable_small(grid)
     if slot is None:
         return None
-    lots = min(slot.inventory_lots, grid.instrument.max_market_quantity_lots)
     reduce_only = _is_reduce_only(grid, slot)
-    if reduce_only and (grid.fields.position_question or grid.reducible_lots(slot.use) < lots):
-        return None
-    if not budget.covers_one(probe):
+    lots = _closable_lots(grid, slot, grid.instrument.max_market_quantity_lots, reduce_only)
+    if lots is None or _waits_for_the_position(grid, slot) or not budget.covers_one(probe):
         return None
     return CloseSlot(rung=slot.rung, price_ticks=None, quantity_lots=QuantityLots(lots), reduce_only=reduce_only)
