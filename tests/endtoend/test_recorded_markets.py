@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from tests.endtoend.live import MINUTE_MS, RECORDED, at, cut, replay_config, trading, until_exchange
-from trio_grid.domain.inputs import Condition
+from trio_grid.domain.slot import Role
 
 pytestmark = [
     pytest.mark.sockets,
@@ -92,22 +92,30 @@ async def test_perpetual_at_speed_60(tmp_path: Path) -> None:
 
 
 async def test_the_outage_of_2023_03_24_closes_the_door_and_opens_it_again(tmp_path: Path) -> None:
-    # 12:40 to 13:59 is missing in the recording: at this speed four seconds without a price.
-    market = cut(RECORDED / SPOT.format("2023-03"), tmp_path / "BTCUSDT-1m.csv", "2023-03-24 12:20", 160)
+    # No trade from 11:28 on, and 12:40 to 13:59 is missing: at this speed two seconds without a price. The readings of
+    # the regime are whole again when 100 minutes in a row have closed.
+    market = cut(RECORDED / SPOT.format("2023-03"), tmp_path / "BTCUSDT-1m.csv", "2023-03-24 10:50", 320)
     grid = '[grid]\nsymbol = "BTCUSDT"\nmode = "neutral"\ninterval = 30\nlevels = 8\n[size]\nquote_per_level = 300\n'
-    config = replay_config(market, tmp_path / "journal.sqlite3", 1_200, grid, "risk.price_stale_s=1")
-    seen: list[frozenset[Condition]] = []
+    config = replay_config(market, tmp_path / "journal.sqlite3", 2_400, grid, "risk.price_stale_s=1")
+    seen: list[tuple[str, ...]] = []
     async with trading(config) as running:
-        await until_exchange(running, at("2023-03-24 12:25"))
+        await until_exchange(running, at("2023-03-24 11:10"))
         assert running.bot.desk is not None
-        running.bot.desk.dispatcher.watch(lambda _: seen.append(frozenset(running.snapshot().conditions)))
-        before = running.snapshot().counters.orders_placed
-        await until_exchange(running, at("2023-03-24 14:50"))
-    assert any(Condition.PRICE_STALE in conditions for conditions in seen)
-    after = running.report.after
-    assert Condition.PRICE_STALE not in after.conditions
-    assert after.counters.orders_placed > before
-    assert after.counters.cancels > 0
+        running.bot.desk.dispatcher.watch(lambda _: seen.append(running.snapshot().closed_doors))
+        before = running.snapshot().counters
+        assert before.orders_placed > 0
+        await until_exchange(running, at("2023-03-24 14:10"))
+        during = running.snapshot()
+        assert not [slot for slot in during.slots if slot.order and slot.order.role == "open"], (
+            "openings were cancelled"
+        )
+        await until_exchange(running, at("2023-03-24 16:05"))
+        assert running.snapshot().closed_doors == ()
+    assert any("price is stale" in doors for doors in seen)
+    assert any("regime reading is stale" in doors for doors in seen)
+    after = running.report.after.counters
+    assert after.cancels > 0
+    assert after.orders_placed > during.counters.orders_placed
 
 
 async def test_trades_of_another_symbol(tmp_path: Path) -> None:
