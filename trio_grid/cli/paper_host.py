@@ -117,6 +117,8 @@ class PaperHost:
         """
         exchange = self._exchange = self._build()
         self._restore(exchange)
+        if exchange.ended:
+            raise ConfigError([f"the {self._market_words()} is at its end: `run --fresh` starts it over"])
         begin_ms = max(exchange.start_ms, exchange.now_ms)
         if exchange.follows_wall_clock:
             begin_ms = max(begin_ms, int(time.time() * 1000))
@@ -138,11 +140,24 @@ class PaperHost:
                 )
             )
             try:
-                while True:
-                    await trio.sleep(KEEP_EVERY_S)
-                    self._save()
+                await self._keep_in_step(exchange)
             finally:
                 self._save()
+
+    async def _keep_in_step(self, exchange: PaperExchange) -> None:
+        """Write the place in the market down now and then; say it when a recording is over."""
+        told = False
+        while True:
+            await trio.sleep(KEEP_EVERY_S)
+            self._save()
+            if exchange.ended and not told:
+                told = True
+                log.warning(
+                    line(
+                        "the recording has ended: no price will come, nothing is opened any more; stop the bot",
+                        market=self._config.paper.market,
+                    )
+                )
 
     def _build(self) -> PaperExchange:
         paper = self._config.paper
