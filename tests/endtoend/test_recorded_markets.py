@@ -106,9 +106,8 @@ async def test_the_outage_of_2023_03_24_closes_the_door_and_opens_it_again(tmp_p
         assert before.orders_placed > 0
         await until_exchange(running, at("2023-03-24 14:10"))
         during = running.snapshot()
-        assert not [slot for slot in during.slots if slot.order and slot.order.role == "open"], (
-            "openings were cancelled"
-        )
+        openings = [slot for slot in during.slots if slot.order is not None and slot.order.role is Role.OPEN]
+        assert openings == [], "they were cancelled"
         await until_exchange(running, at("2023-03-24 16:05"))
         assert running.snapshot().closed_doors == ()
     assert any("price is stale" in doors for doors in seen)
