@@ -68,6 +68,7 @@ class NetworkMachine(RuleBasedStateMachine):
         self.air: list[Input] = []
         self.seen_ids: set[str] = set()
         self.stray_number = 0
+        self.disturbed = False
 
     @initialize(mode=st.sampled_from(list(Mode)), small=st.booleans(), room=st.sampled_from([3, 8]))
     def begin(self, mode: Mode, small: bool, room: int) -> None:
@@ -270,6 +271,7 @@ class NetworkMachine(RuleBasedStateMachine):
 
     @rule(side=st.sampled_from(list(Side)), lots=st.integers(1, 7), seen=st.booleans())
     def foreign(self, side: Side, lots: int, seen: bool) -> None:
+        self.disturbed = True
         trade = self.bench.exchange.foreign_trade(side, lots)
         if seen:
             self.tell(TradesWalked(trades=(trade,), watermark=0))
@@ -284,6 +286,7 @@ class NetworkMachine(RuleBasedStateMachine):
         if slot is not None and (slot.use is not use or slot.order is not None):
             return
         self.stray_number += 1
+        self.disturbed = True
         action = PlaceOrder(
             client_order_id=encode(
                 OrderIdParts(

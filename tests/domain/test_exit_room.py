@@ -182,6 +182,23 @@ def test_flatten_cancels_each_closing_settles_it_and_closes_at_market_in_parts()
     bench.check_books()
 
 
+def test_flatten_closes_what_position_is_left_when_foreign_trades_took_some() -> None:
+    bench = Bench(settings(levels_below=2, trailing=Trailing.NONE))
+    bench.ladder()
+    bench.fill_and_settle(-1, -2)
+    bench.exchange.foreign_trade(Side.SELL, 13)
+    bench.tell(bench.exchange.walk(0))
+    bench.tell(TradingStateChanged(state=TradingState.REDUCING, reason="told to", flatten=True))
+    bench.settle()
+    markets = [name for name in bench.exchange.live_orders() if bench.exchange.orders[name].action.price_ticks is None]
+    assert [bench.exchange.orders[name].action.quantity_lots for name in markets] == [7]
+    bench.tell(bench.exchange.fill(markets[0]))
+    bench.settle()
+    assert bench.exchange.position_lots == 0
+    assert bench.exchange.live_orders() == []
+    bench.check_books()
+
+
 def test_flatten_survives_a_restart() -> None:
     bench = Bench()
     bench.ladder()

@@ -12,7 +12,7 @@ from hypothesis import settings as profile
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from tests.domain.grid_bench import traded_lots
-from tests.domain.network_machine import NetworkMachine
+from tests.domain.network_machine import MAX_INVENTORY, NetworkMachine
 from trio_grid.domain.client_order_id import decode
 from trio_grid.domain.grid_state import GridState
 from trio_grid.domain.inputs import Condition, TradingState
@@ -46,6 +46,13 @@ class GridMachine(NetworkMachine):
         for slot in grid.book.in_order():
             if slot.inventory_lots or slot.order is not None:
                 assert slot.inventory_lots == traded_lots(self.bench.exchange, slot, {t.trade_id for t in booked})
+
+    @invariant()
+    def exposure_stays_within_the_limit(self) -> None:
+        """F4: whatever fills of what is under way, as long as nobody else trades and no intent was lost."""
+        if not self.disturbed:
+            for use in Use:
+                assert self.bench.state.grid.worst_lots(use) <= MAX_INVENTORY
 
     @invariant()
     def sums_and_indices_are_those_of_the_slots(self) -> None:

@@ -159,6 +159,17 @@ def test_drawdown_counts_funding_and_fees_of_a_flat_book() -> None:
     assert bench.trading_state() is TradingState.REDUCING
 
 
+def test_the_peak_of_realized_equity_includes_funding_received() -> None:
+    bench = Bench(settings(max_drawdown_units=MoneyUnits(1_000)))
+    bench.ladder()
+    got = FundingRecord(record_id=1, amount_units=MoneyUnits(5_000), asset="USDT", time_ms=bench.now_ms)
+    bench.tell(got)
+    bench.tell(msgspec.structs.replace(got, record_id=2, amount_units=MoneyUnits(-999)))
+    assert bench.trading_state() is TradingState.ACTIVE
+    bench.tell(msgspec.structs.replace(got, record_id=3, amount_units=MoneyUnits(-1)))
+    assert bench.trading_state() is TradingState.REDUCING
+
+
 def test_equity_in_the_snapshot_is_what_the_exchanges_trades_say() -> None:
     bench = Bench(settings(Mode.NEUTRAL))
     bench.ladder()

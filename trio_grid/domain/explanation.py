@@ -47,7 +47,7 @@ def _price_or_limit(grid: Grid, row: LadderRow, price_ticks: int) -> str:
     if (price_ticks - row.open_price_ticks) * row.use.sign * 10 < abs(row.exit_price_ticks - row.open_price_ticks):
         return "the price is on the wrong side of it, or nearer than a tenth of the interval"
     most = settings.max_inventory_lots
-    if most is not None and grid.exposure().worst_lots(row.use) + lots > most:
+    if most is not None and grid.worst_lots(row.use) + lots > most:
         return "limits.max_inventory: the worst case would exceed it"
     if settings.max_notional_units is not None:
         value = (grid.open_value(row.use) + row.open_price_ticks * lots) * grid.instrument.tick_lot_units

@@ -269,6 +269,16 @@ class Grid:
             reduce_only_sell_lots=self.sum("reduce_only_sell_lots"),
         )
 
+    def worst_lots(self, use: Use) -> int:
+        """Return the largest inventory, in the direction of a use, that what is under way can still lead to (F4).
+
+        That is the worst case of the position, and no less than what slots of this use hold or are opening: in neutral
+        mode inventory of the other use that has no closing yet lowers the position only until it gets one.
+        """
+        side = "long" if use is Use.LONG else "short"
+        own = self.sum(f"inventory_{side}") + self.sum(f"opening_lots_{side}")
+        return max(self.exposure().worst_lots(use), own)
+
     def reducible_lots(self, use: Use) -> int:
         """Return how many lots further reduce-only closings of a use may have: position less what is under way."""
         return self.position_lots * use.sign - self.reduce_only_lots(use)

@@ -47,6 +47,7 @@ from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.marking import mark
 from trio_grid.domain.operations import (
     accept_position,
+    book_funding,
     change_condition,
     observe_position,
     read_regime,
@@ -268,7 +269,7 @@ def _apply(grid: Grid, entry: Input, now_ms: int) -> None:  # one arm per input,
         case PositionObserved():
             observe_position(grid, entry, now_ms)
         case FundingRecord():
-            grid.update(ledger=grid.fields.ledger.book_funding(entry))
+            book_funding(grid, entry)
         case RegimeReading():
             read_regime(grid, entry, now_ms)
         case _:

@@ -6,6 +6,7 @@ whole number of ticks or lots is an error here, never rounded in silence.
 
 from __future__ import annotations
 
+import functools
 from decimal import ROUND_FLOOR, Decimal
 from typing import NewType
 
@@ -47,6 +48,12 @@ def money_units(value: Decimal) -> MoneyUnits:
     return MoneyUnits(whole_units(value, Decimal("0.00000001"), "amount"))
 
 
+@functools.lru_cache(maxsize=64)
+def _tick_lot_units(tick_size: Decimal, lot_size: Decimal) -> int:
+    """Return the value of one tick times one lot; remembered, because every plan asks for it."""
+    return whole_units(tick_size * lot_size, Decimal("0.00000001"), "tick size x lot size")
+
+
 def money_decimal(units: int) -> Decimal:
     """Return an amount of money as an exact decimal with eight places."""
     return Decimal(units).scaleb(-8)
@@ -85,7 +92,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tick_lot_units(self) -> int:
         """Value of one tick times one lot in money units."""
-        return whole_units(self.tick_size * self.lot_size, Decimal("0.00000001"), "tick size x lot size")
+        return _tick_lot_units(self.tick_size, self.lot_size)
 
     def price_ticks(self, price: Decimal) -> PriceTicks:
         """Return a price in whole ticks; raises NotRepresentable if it lies between two ticks."""

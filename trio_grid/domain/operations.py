@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from trio_grid.domain import booking
-from trio_grid.domain.events import RegimeReading, Volatility
+from trio_grid.domain.events import FundingRecord, RegimeReading, Volatility
 from trio_grid.domain.grid import Grid, Suspicion, Trigger
 from trio_grid.domain.inputs import (
     Condition,
@@ -150,6 +150,12 @@ def walk_trades(grid: Grid, walk: TradesWalked) -> None:
     watermark = max(grid.fields.trade_watermark, walk.watermark)
     grid.booked = {trade_id for trade_id in grid.booked if trade_id > watermark}
     grid.update(trade_watermark=watermark)
+
+
+def book_funding(grid: Grid, record: FundingRecord) -> None:
+    """Book a funding payment, once; what was received counts for the highest realized equity."""
+    grid.update(ledger=grid.fields.ledger.book_funding(record))
+    grid.update(peak_realized_units=max(grid.fields.peak_realized_units, grid.realized_units))
 
 
 def observe_position(grid: Grid, seen: PositionObserved, now_ms: int) -> None:

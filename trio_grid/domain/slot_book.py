@@ -75,6 +75,8 @@ SUM_NAMES = (
     "inventory_short",
     "entry_long",
     "entry_short",
+    "opening_lots_long",
+    "opening_lots_short",
     "opening_value_long",
     "opening_value_short",
     "buy_lots",
@@ -215,5 +217,5 @@ def _amounts_of(slot: InventorySlot) -> Iterator[tuple[str, int]]:
     side = "buy_lots" if order.side.sign > 0 else "sell_lots"
     yield (f"reduce_only_{side}" if order.reduce_only else side), remaining
     if order.role is Role.OPEN:
-        name = "opening_value_long" if long else "opening_value_short"
-        yield name, remaining * slot.open_price_ticks
+        yield ("opening_lots_long" if long else "opening_lots_short"), remaining
+        yield ("opening_value_long" if long else "opening_value_short"), remaining * slot.open_price_ticks

@@ -309,8 +309,7 @@ def _fitted(grid: Grid, slot: InventorySlot) -> OpenSlot | None:
     if lots < units.min_quantity_lots or units.notional_units(price, lots) < units.min_notional_units:
         # Compounding took back what it gave; the next reading lists the cells anew.
         return None
-    exposure = grid.exposure()
-    if settings.max_inventory_lots is not None and exposure.worst_lots(use) + lots > settings.max_inventory_lots:
+    if settings.max_inventory_lots is not None and grid.worst_lots(use) + lots > settings.max_inventory_lots:
         return None
     if settings.max_notional_units is not None:
         value = (grid.open_value(use) + price * lots) * grid.instrument.tick_lot_units
