@@ -210,3 +210,25 @@ async def test_f21_funding_is_booked_from_the_exchange_s_own_records(sim: Simula
     report = await life.stopped()
     assert report.tie_out.checked
     assert not report.tie_out.differences
+
+
+@simulated()
+async def test_f11_another_program_that_used_up_the_order_count_is_waited_out(sim: Simulation) -> None:
+    """-1015 comes although the bot itself has placed next to nothing: one refusal, then the window's end."""
+    life = await sim.trading_bot()
+    tap = Wiretap(sim)
+    limits = sim.exchange.server.limits
+    await life.until(lambda: sim.now_ms() % 60_000 < 1_000, "a new minute")
+    most = tuple(limit.limit for limit in limits.settings.orders)
+    left = tuple(limit.limit - count for limit, count in limits.order_counts("testkey", sim.now_ms()))
+    limits.spend_orders("testkey", left, sim.now_ms())
+    assert tuple(count for _, count in limits.order_counts("testkey", sim.now_ms())) == most
+    spent_at = trio.current_time()
+    await sim.quote(598_900)
+    await life.until(lambda: tap.orders, "orders that are refused")
+    await trio.sleep(spent_at + 50 - trio.current_time())
+    assert len(tap.orders) <= 6, f"{len(tap.orders)} orders were sent against a limit that has not ended"
+    assert rungs(sim, "c") == []
+    await life.until(lambda: rungs(sim, "c") == [-1] and len(rungs(sim, "o")) == 3, "after the window", patience_s=30)
+    report = await life.stopped()
+    assert not report.tie_out.differences
