@@ -8,7 +8,7 @@ import trio.testing
 from tests.exchange.paper_server.raw_client import KEY, SYMBOL, form, hmac_hex, raw_rest, signed
 from trio_grid.exchange.paper.api_tables import REST_ROUTES
 from trio_grid.exchange.paper.request_gate import RequestGate
-from trio_grid.testing.paper import PaperHandle
+from trio_grid.testing.paper import START_MS, PaperHandle, open_paper_exchange
 
 PUBLIC_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/ping": {},
@@ -228,6 +228,18 @@ async def test_batch_answers_each_item_in_its_order(autojump_clock: object, pape
         for broken in ("[", "{}", "[]", "[1]", '"x"'):
             refused = await rest.send("POST", "/fapi/v1/batchOrders", batchOrders=broken)
             assert (refused.status_code, refused.json()["code"]) == (400, -1130)
+
+
+async def test_funding_rates_are_told_of_one_symbol_or_all(autojump_clock: object) -> None:
+    eight_hours_ms = 8 * 3_600_000
+    shortly_before = (START_MS // eight_hours_ms + 1) * eight_hours_ms - 2_000
+    async with open_paper_exchange(start_ms=shortly_before, history_minutes=10) as handle, raw_rest(handle) as rest:
+        await trio.sleep(5)
+        one = await rest.get("/fapi/v1/fundingRate", symbol=SYMBOL)
+        assert await rest.get("/fapi/v1/fundingRate") == one
+        assert [(row["symbol"], row["fundingTime"] // 1000 * 1000) for row in one] == [(SYMBOL, shortly_before + 2_000)]
+        unknown = await rest.http.get("/fapi/v1/fundingRate?symbol=NOPE")
+        assert unknown.json()["code"] == -1121
 
 
 async def test_settings_are_changed_and_said_when_already_so(

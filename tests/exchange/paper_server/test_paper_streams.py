@@ -96,8 +96,9 @@ ALL = f"{BOOK}/{KLINE}"
     [
         (f"/stream?streams={ALL}", False, {"bookTicker", "kline"}),
         (f"/stream?streams={ALL}", True, {"bookTicker"}),
-        (f"/public/stream?streams={ALL}", False, {"bookTicker"}),
-        (f"/market/stream?streams={ALL}", False, {"kline"}),
+        (f"/public/stream?streams={ALL}", True, {"bookTicker"}),
+        (f"/market/stream?streams={ALL}", True, {"kline"}),
+        (f"/market/stream?streams={ALL}", False, {"bookTicker", "kline"}),
         (f"/private/stream?streams={ALL}", True, set()),
         # A path segment that is a plain counter, as one well-known client sends.
         (f"/market/ws/{KLINE}/0", True, {"kline"}),

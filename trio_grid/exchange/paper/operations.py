@@ -119,6 +119,17 @@ def order_rate_limits(call: Call) -> Any:
     return [wire_limit(limit) for limit in call.limits.settings.orders]
 
 
+def funding_rate(call: Call) -> Any:
+    """Tell past funding rates, of one symbol or of all."""
+    symbols = [call.parameters["symbol"]] if call.parameters.get("symbol") else call.exchange.symbols
+    rows = [
+        row
+        for symbol in symbols
+        for row in call.exchange.funding_rate({**call.parameters, "symbol": symbol}, call.now_ms)
+    ]
+    return sorted(rows, key=lambda row: row["fundingTime"])
+
+
 def continuous_klines(call: Call) -> Any:
     """Tell the klines of a pair's perpetual contract."""
     parameters = dict(call.parameters)

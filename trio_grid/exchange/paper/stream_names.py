@@ -66,12 +66,13 @@ class StreamName(msgspec.Struct, frozen=True, kw_only=True):
     def delivered_on(self, route: Route, *, strict: bool) -> bool:
         """Return whether a connection on a route gets this stream.
 
-        Routed paths deliver their own part. Un-routed ones deliver everything, or, when strict, what mainnet still
-        gives there: the public part.
+        Strict is mainnet's way: each route delivers its own part, an un-routed connection the public part. Otherwise
+        un-routed connections get everything, and market data comes on both routes that are for market data.
         """
-        if route is Route.UNROUTED:
-            return not strict or Route.PUBLIC in _ROUTES.get(self.topic, (Route.MARKET,))
-        return route in _ROUTES.get(self.topic, (Route.MARKET,))
+        own = _ROUTES.get(self.topic, (Route.MARKET,))
+        if strict:
+            return (Route.PUBLIC if route is Route.UNROUTED else route) in own
+        return route is Route.UNROUTED or (route is Route.PRIVATE) == (self.topic is Topic.USER)
 
 
 _SYMBOL_STREAM = re.compile(r"([a-z0-9_]+)@(\w+?)(@\w+)?$")
