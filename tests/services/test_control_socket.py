@@ -64,7 +64,9 @@ async def test_a_file_left_by_a_dead_process_gives_way(tmp_path: Path) -> None:
         assert (await ask(path, ControlRequest(command="status")))["command"] == "status"
 
 
-@pytest.mark.parametrize("text", [b"nonsense\n", b'{"command": "format the disk"}\n', b'{"commnd": "status"}\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "text", [b"nonsense\n", b'{"command": "format the disk"}\n', b'{"commnd": "status"}\n', b"\xff\n"]
+)
 async def test_bad_input_gets_an_answer_and_the_server_goes_on(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "control"
     async with served(path):
@@ -76,12 +78,11 @@ async def test_bad_input_gets_an_answer_and_the_server_goes_on(tmp_path: Path, t
 
 async def test_a_caller_that_leaves_or_stalls_holds_nothing_up(tmp_path: Path) -> None:
     path = tmp_path / "control"
-    async with served(path):
-        async with await trio.open_unix_socket(path) as stalled:
-            await stalled.send_all(b'{"command":')
-            async with await trio.open_unix_socket(path):
-                pass
-            assert (await ask(path, ControlRequest(command="status")))["command"] == "status"
+    async with served(path), await trio.open_unix_socket(path) as stalled:
+        await stalled.send_all(b'{"command":')
+        async with await trio.open_unix_socket(path):
+            pass
+        assert (await ask(path, ControlRequest(command="status")))["command"] == "status"
 
 
 async def test_nobody_there_is_told_in_words(tmp_path: Path) -> None:

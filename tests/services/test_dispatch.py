@@ -82,7 +82,7 @@ class Desk:
         return names
 
 
-async def test_r13_records_are_committed_before_any_action_is_handed_over() -> None:
+def test_r13_records_are_committed_before_any_action_is_handed_over() -> None:
     desk = Desk()
     seen: list[int] = []
     desk.dispatcher.watch(lambda _: seen.append(desk.actions.statistics().current_buffer_used))
@@ -92,7 +92,7 @@ async def test_r13_records_are_committed_before_any_action_is_handed_over() -> N
     assert seen == [2]
 
 
-async def test_r13_a_failed_commit_sends_no_order_and_lets_cancels_go_on() -> None:
+def test_r13_a_failed_commit_sends_no_order_and_lets_cancels_go_on() -> None:
     desk = Desk()
     desk.told.full = True
     desk.dispatcher.carry_out(outcome(1, place("a"), CancelOrder(client_order_id="b")))
@@ -108,7 +108,7 @@ async def test_r13_a_failed_commit_sends_no_order_and_lets_cancels_go_on() -> No
     assert len(desk.told.results) == 2
 
 
-async def test_an_image_is_saved_with_the_record_that_asks_for_it() -> None:
+def test_an_image_is_saved_with_the_record_that_asks_for_it() -> None:
     desk = Desk()
     desk.told.image_at = 2
     for sequence in (1, 2, 3):
@@ -116,13 +116,13 @@ async def test_an_image_is_saved_with_the_record_that_asks_for_it() -> None:
     assert desk.told.said == ["committed 1", "committed 2", "image 2 state", "committed 3"]
 
 
-async def test_a_full_channel_is_a_broken_invariant_and_never_a_wait() -> None:
+def test_a_full_channel_is_a_broken_invariant_and_never_a_wait() -> None:
     desk = Desk(capacity=1)
     with pytest.raises(InvariantBroken, match="channel is full"):
         desk.dispatcher.carry_out(outcome(1, place("a"), place("b")))
 
 
-async def test_grave_notices_reach_the_operator() -> None:
+def test_grave_notices_reach_the_operator() -> None:
     desk = Desk()
     desk.dispatcher.carry_out(outcome(1, notices=["stride 1 -> 2", "limit hit: stop-loss; flatten"]))
     assert desk.alerts == ["limit hit: stop-loss; flatten"]

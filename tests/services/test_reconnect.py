@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -50,7 +52,7 @@ async def test_a_lost_session_is_opened_again_and_a_fatal_one_ends_the_loop(auto
     loop = Reconnector("test stream", Backoff(jitter=lambda: 1.0), lost.append)
     with pytest.raises(CredentialsRefused):
         await loop.run(session)
-    assert [round(b - a, 3) for a, b in zip(opened, opened[1:], strict=False)] == [1.2, 1.4]
+    assert [round(b - a, 3) for a, b in itertools.pairwise(opened)] == [1.2, 1.4]
     assert lost == ["ExchangeUnreachable: gone"] * 2
 
 
