@@ -78,6 +78,7 @@ CALLS: dict[str, Callable[[PositionManager], object]] = {
     "snapshot": lambda manager: manager.snapshot(),
     "ladder": lambda manager: manager.ladder(),
     "explain": lambda manager: manager.explain(ANCHOR),
+    "has_booked": lambda manager: manager.has_booked(1),
     "image": lambda manager: manager.image(),
 }
 

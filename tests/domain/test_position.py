@@ -9,6 +9,7 @@ import pytest
 
 from tests.domain.grid_bench import (
     ANCHOR,
+    BOT,
     INSTRUMENT,
     INTERVAL,
     LEVEL_LOTS,
@@ -20,6 +21,7 @@ from tests.domain.grid_bench import (
     rung_price,
     settings,
 )
+from trio_grid.domain.client_order_id import OrderIdParts, encode
 from trio_grid.domain.events import FundingRecord, OrderUpdate, RecordStatus, Side
 from trio_grid.domain.grid_state import GridState
 from trio_grid.domain.inputs import (
@@ -79,6 +81,16 @@ def test_f24_what_is_remembered_of_settled_orders_and_refusals_is_bounded() -> N
         bench.settle()
     assert len(bench.state.grid.settled) == 1_024
     assert len(bench.state.grid.book) == 1
+
+
+def test_f24_unknown_orders_of_ours_that_are_remembered_are_bounded() -> None:
+    bench = Bench()
+    bench.ladder()
+    for number in range(400):
+        parts = OrderIdParts(bot=BOT, session=1, generation=5_000 + number, role="o", rung=-9, stride=1)
+        record = bench.exchange.record(bench.order(-1).client_order_id)
+        bench.tell(OrderUpdate(order=msgspec.structs.replace(record, client_order_id=encode(parts))))
+    assert len(bench.state.grid.strays) == 256
 
 
 def observed(bench: Bench, lots: int, fence: int | None = None) -> None:

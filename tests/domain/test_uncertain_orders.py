@@ -67,7 +67,7 @@ def absent(bench: Bench, name: str, asked_at_ms: int) -> None:
 FIRST_PROOF_MS = START_MS + RECV_WINDOW_MS + 1_000 + 1
 
 
-def test_f1_a_lost_answer_is_no_failure() -> None:
+def test_s10_f1_a_lost_answer_is_no_failure() -> None:
     """F1, S10: the slot is not freed, nothing is sent again, and the order's fill is booked when it shows."""
     bench = one_level()
     opening = lost_opening(bench, reached=True)
