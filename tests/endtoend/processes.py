@@ -121,13 +121,20 @@ def command(folder: Path, *arguments: object) -> tuple[int, str]:
     return code, shown
 
 
+class Urls(dict[str, str]):
+    """The URLs of an exchange, as it printed them, and its process."""
+
+    def __init__(self, program: Program, urls: Mapping[str, str]) -> None:
+        super().__init__(urls)
+        self.program = program
+
+
 @contextmanager
-def exchange_process(folder: Path, *options: object) -> Iterator[dict[str, str]]:
+def exchange_process(folder: Path, *options: object) -> Iterator[Urls]:
     """Run the paper exchange as its own process while the context is open; gives its URLs."""
     with started(folder, "exchange", *options) as program:
         line = program.wait_for("\n").splitlines()[0]
-        urls: dict[str, str] = json.loads(line)
-        yield urls
+        yield Urls(program, json.loads(line))
         code, shown = program.stop(signal.SIGTERM)
         assert (code, shown.splitlines()[1:]) == (0, []), shown
 

@@ -1,0 +1,129 @@
+"""The edges of a run: a recording that ends, an exchange that is silent, a second signal, files that are one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot
+from tests.endtoend.market_tapes import swinging, write_tape
+from tests.endtoend.processes import Account, Program, bot_config, command, exchange_process, started, until
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+GRID = """
+[grid]
+symbol = "BTCUSDT"
+mode = "neutral"
+interval = 30
+levels = 6
+max_stride = 1
+[size]
+base_per_level = 0.010
+[regime]
+trend_filter = false
+liquidity_filter = false
+anomaly_brake = false
+"""
+EMBEDDED = '[exchange]\nkind = "paper"\n'
+
+
+def test_a_recording_that_ends_is_told_and_the_stop_is_clean(tmp_path: Path) -> None:
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(5), seconds=6)
+    config = tmp_path / "replay.toml"
+    config.write_text(f'{EMBEDDED}[risk]\nprice_stale_s = 1\n[journal]\npath = "replay.sqlite3"\n{GRID}')
+    arguments = ("run", config, "--market", tape)
+    code, shown = command(tmp_path, *arguments, "--for", "13s")
+    assert code == 0
+    assert "the recording has ended" in shown
+    assert "condition=PRICE_STALE active=True" in shown
+    assert "Traceback" not in shown
+    assert "ties out: yes" in shown
+    assert int(re.findall(r"^fills: (\d+)$", shown, re.MULTILINE)[0]) > 0
+    code, shown = command(tmp_path, *arguments, "--for", "2s")
+    assert code == 2
+    assert "is at its end: `run --fresh` starts it over" in shown
+    code, shown = command(tmp_path, *arguments, "--for", "3s", "--fresh")
+    assert code == 0
+    assert "session=1 fresh=True" in shown
+    assert command(tmp_path, "journal", "replay", tmp_path / "replay.sqlite3")[0] == 0
+
+
+def test_journal_exchange_file_and_control_socket_are_their_owners(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with started(tmp_path, "run", "--set", 'journal.path="own/bot.sqlite3"') as bot:
+            bot.wait_for("INFO trading ")
+            files = sorted((tmp_path / "own").iterdir())
+            assert {file.name for file in files} >= {
+                "bot.sqlite3", "bot.sqlite3-wal", "bot.sqlite3-shm", "bot.sqlite3.lock", "bot.sqlite3.control"
+            }  # fmt: skip
+            for path in files:
+                assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path.name
+            code, _ = bot.stop()
+            assert code == 0
+        for path in (tmp_path / "own").iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path.name
+        assert not (tmp_path / "own" / "bot.sqlite3.control").exists()
+    finally:
+        os.umask(before)
+
+
+def test_an_exchange_that_cannot_be_reached_is_waited_for_and_then_refused(tmp_path: Path) -> None:
+    nobody = "127.0.0.1:9"
+    urls = {"rest_url": f"http://{nobody}", "ws_url": f"ws://{nobody}", "ws_api_url": f"ws://{nobody}/ws-fapi/v1"}
+    config = bot_config(tmp_path, urls, GRID + "[risk]\nstartup_timeout_s = 2\n")
+    code, shown = command(tmp_path, "run", config)
+    assert code == 3
+    assert "waiting" in shown
+    assert "nothing was placed or cancelled" in shown
+
+
+def hang(exchange: Program) -> None:
+    """Let the exchange's process stand still: connections stay open, and nothing is answered."""
+    exchange.process.send_signal(signal.SIGSTOP)
+
+
+def test_f23_a_second_signal_cuts_an_unanswered_exit_policy_short_and_says_so(tmp_path: Path) -> None:
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(6), seconds=120)
+    journal = tmp_path / "bot.sqlite3"
+    with exchange_process(tmp_path, "--market", tape) as urls:
+        account = Account(urls["rest_url"])
+        config = bot_config(tmp_path, urls, GRID + '[exit]\npolicy = "cancel-all"\n', journal=journal)
+        with started(tmp_path, "run", config) as bot:
+            bot.wait_for("INFO fill ")
+            exchange = urls.program
+            hang(exchange)
+            try:
+                bot.process.send_signal(signal.SIGINT)
+                bot.wait_for("stop requested")
+                time.sleep(0.5)
+                asked_again = time.monotonic()
+                bot.process.send_signal(signal.SIGINT)
+                code, shown = bot.end()
+                took_s = time.monotonic() - asked_again
+            finally:
+                exchange.process.send_signal(signal.SIGCONT)
+        assert code == 5, shown
+        assert took_s < 8, "the deadline of 20 s was shortened"
+        assert "NOT CONFIRMED" in shown
+        assert "exit policy is cut short" in shown
+        assert "Traceback" not in shown
+        # The next start finds everything again, and can leave nothing behind.
+        with started(tmp_path, "run", config) as bot:
+            bot.wait_for("INFO trading ")
+            one_live_order_per_slot(account)
+            agreement(account, journal)
+            code, shown = bot.stop()
+        assert code == 0, shown
+        assert "resting: 0 orders" in shown
+        assert until(lambda: account.open_orders() == [], "nothing rests")
+        agreement(account, journal)
+        no_id_twice(account)
+    assert command(tmp_path, "journal", "replay", journal)[0] == 0
