@@ -154,6 +154,11 @@ class PositionManager:
         with self._guarded():
             return explain(self._state.grid, price_ticks)
 
+    def has_booked(self, trade_id: int) -> bool:
+        """Return whether a trade of this id is in the books, or too old to be taken (below the watermark)."""
+        with self._guarded():
+            return trade_id <= self._state.grid.fields.trade_watermark or trade_id in self._state.grid.booked
+
     def image(self) -> bytes:
         """Return the complete state, for the journal."""
         with self._guarded():

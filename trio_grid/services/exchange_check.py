@@ -40,6 +40,9 @@ BETWEEN_LOOKS_S = 2.0
 """R4 and the position check: two equal answers this far apart count."""
 MOST_ROUNDS = 5
 """Rounds of trades and orders in one pass; while the bot trades, each round can find something new."""
+TRADES_COMPLETE_AFTER_MS = 60_000
+"""A trade with a smaller id may be shown after one with a bigger id, from a replica that lags: the watermark stays this
+far behind, and what lies above it is walked again."""
 TRADE_HISTORY_MS = 7 * 86_400_000 - 60_000
 """The exchange gives at most seven days of trades in one window."""
 
@@ -59,6 +62,8 @@ class ExchangeCheck:
         self.our_open_orders: tuple[OrderRecord, ...] = ()
         self.trades_booked = 0
         self.corrections = 0
+        self.newest_trade_id = 0
+        """The highest trade id that a walk has shown."""
 
     # The whole pass -------------------------------------------------------------------------------------------------
 
@@ -94,19 +99,21 @@ class ExchangeCheck:
     # 1. Trades ------------------------------------------------------------------------------------------------------
 
     async def walk_trades(self) -> int:
-        """Book the account's trades from the watermark on; return their number."""
-        watermark = self._desk.manager.snapshot().trade_watermark
+        """Book the account's trades from the watermark on that are not booked yet; return their number."""
         desk = self._desk
+        watermark = desk.manager.snapshot().trade_watermark
+        complete_ms = desk.execution.now_ms() - TRADES_COMPLETE_AFTER_MS
         if watermark > 0:
             trades = await desk.execution.trades(desk.instrument, from_id=watermark + 1)
         else:
             # No trade was ever seen: the first session found none in the last seven days, so all of these are newer.
             start_ms = max(self._funding_since_ms, desk.execution.now_ms() - TRADE_HISTORY_MS)
             trades = await desk.execution.trades(desk.instrument, start_ms=start_ms)
-        named = await self._with_names(trades)
-        if named:
-            watermark = max(watermark, max(trade.trade_id for trade in named))
-            self._book([TradesWalked(trades=named, watermark=watermark)])
+        self.newest_trade_id = max(self.newest_trade_id, watermark, *(trade.trade_id for trade in trades))
+        complete = max((trade.trade_id for trade in trades if trade.time_ms <= complete_ms), default=watermark)
+        named = await self._with_names([trade for trade in trades if not desk.manager.has_booked(trade.trade_id)])
+        if named or complete > watermark:
+            self._book([TradesWalked(trades=named, watermark=complete)])
             self.trades_booked += len(named)
         return len(named)
 

@@ -26,6 +26,7 @@ class AccountMark:
     """Books and account at one moment between two trades."""
 
     wallet_units: int
+    newest_trade_id: int
     snapshot: PositionSnapshot
 
 
@@ -72,7 +73,9 @@ async def take_mark(desk: Desk, check: ExchangeCheck) -> AccountMark | None:
         await check.book_funding()
         after = desk.manager.snapshot()
         if after.ledger == before.ledger:
-            return AccountMark(wallet_units=account.wallet_balance_units, snapshot=after)
+            return AccountMark(
+                wallet_units=account.wallet_balance_units, newest_trade_id=check.newest_trade_id, snapshot=after
+            )
     return None
 
 
@@ -110,7 +113,7 @@ def _wallet(instrument: Instrument, start: AccountMark, end: AccountMark) -> lis
 async def _trades(desk: Desk, start: AccountMark, end: AccountMark) -> list[str]:
     """Compare count, realized PnL and fees with the account's own trade records since the start."""
     before, after = start.snapshot.ledger, end.snapshot.ledger
-    trades = await desk.execution.trades(desk.instrument, from_id=start.snapshot.trade_watermark + 1)
+    trades = await desk.execution.trades(desk.instrument, from_id=start.newest_trade_id + 1)
     fees: dict[str, int] = {}
     for trade in trades:
         fees[trade.fee_asset] = fees.get(trade.fee_asset, 0) + trade.fee_units
