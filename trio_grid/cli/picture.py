@@ -27,6 +27,7 @@ from trio_grid.supervisor import Bot
 
 REFRESH_S = 0.25
 LATEST_FILLS = 5
+STOPPING = ("stopping", "stopped")
 _STATUS_STYLE = {
     "LOCKED": "green",
     "PENDING": "yellow",
@@ -98,29 +99,36 @@ def draw(
     height: int,
 ) -> Text:
     """Return the picture: state, money, as much of the ladder around the price as fits, latest fills."""
-    text = Text(no_wrap=True, overflow="ellipsis")
-    instrument = snapshot.instrument
-    for line, style in (*_state_lines(snapshot, board), *_money_lines(snapshot)):
-        text.append(line[:width] + "\n", style)
-    shown = _near_price(rows, snapshot, max(4, height - 16 - len(fills)))
-    text.append(
-        f"{'slot':>6} {'use':<5} {'opens':>12} {'exits':>12} {'status':<10} {'holds':>10} {'order':>26}\n", "bold"
-    )
-    price_shown = False
-    for row in shown:
-        if not price_shown and snapshot.half_ticks is not None and 2 * row.open_price_ticks < snapshot.half_ticks:
-            price_shown = True
-            text.append(f"{'':>13}{_mid(snapshot):>12}  <- price\n", "bold cyan")
-        text.append(_row(row, instrument)[:width] + "\n", _STATUS_STYLE.get(str(row.status), "dim"))
+    lines = [*_state_lines(snapshot, board), *_money_lines(snapshot)]
+    # The ladder gets what the other lines leave: its head, the price, the count of hidden slots, and the fills.
+    if board.phase in STOPPING:
+        rows = [row for row in rows if row.order_id is not None or row.inventory_lots]
+    shown = _near_price(rows, snapshot, max(3, height - len(lines) - len(fills) - 4))
+    lines += _ladder_lines(shown, snapshot)
     if len(shown) < len(rows):
-        text.append(f"       ... {len(rows) - len(shown)} more slots: `trio-grid status`\n", "dim")
-    for fill in fills:
-        text.append(f"fill   {fill}\n"[: width + 1], "green")
+        lines.append((f"       ... {len(rows) - len(shown)} more slots: `trio-grid status`", "dim"))
+    lines += [(f"fill   {fill}", "green") for fill in fills]
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for line, style in lines[: height - 1]:
+        text.append(line[:width] + "\n", style)
     return text
 
 
+def _ladder_lines(rows: Sequence[LadderRow], snapshot: PositionSnapshot) -> Iterator[tuple[str, str]]:
+    yield f"{'slot':>6} {'use':<5} {'opens':>10} {'exits':>10} {'status':<10} {'holds':>8} {'order':>20}", "bold"
+    price_shown = snapshot.half_ticks is None
+    for row in rows:
+        if not price_shown and 2 * row.open_price_ticks < (snapshot.half_ticks or 0):
+            price_shown = True
+            yield f"{'':>12} {_mid(snapshot):>10}  <- price", "bold cyan"
+        yield _row(row, snapshot.instrument), _STATUS_STYLE.get(str(row.status), "dim")
+    if not price_shown:
+        yield f"{'':>12} {_mid(snapshot):>10}  <- price", "bold cyan"
+
+
 def _state_lines(snapshot: PositionSnapshot, board: StatusBoard) -> Iterator[tuple[str, str]]:
-    closed = ", ".join(snapshot.closed_doors)
+    # While it stops every door is closed, and the phase says so.
+    closed = "" if board.phase in STOPPING else ", ".join(snapshot.closed_doors)
     yield (
         f"{snapshot.symbol} {snapshot.mode}  price {_mid(snapshot)}  {snapshot.trading_state} {board.phase}"
         + (f"  closed: {closed}" if closed else ""),
@@ -189,9 +197,9 @@ def _row(row: LadderRow, instrument: Instrument) -> str:
         order = f"{instrument.quantity(row.remaining_lots)} at {price}"
     holds = str(instrument.quantity(row.inventory_lots)) if row.inventory_lots else "-"
     return (
-        f"{row.rung:>6} {row.use:<5} {instrument.price(row.open_price_ticks)!s:>12}"
-        f" {instrument.price(row.exit_price_ticks)!s:>12} {row.status:<10} {holds:>10} {order:>26} {row.remark}"
-    )
+        f"{row.rung:>6} {row.use:<5} {instrument.price(row.open_price_ticks)!s:>10}"
+        f" {instrument.price(row.exit_price_ticks)!s:>10} {row.status:<10} {holds:>8} {order:>20} {row.remark}"
+    ).rstrip()
 
 
 @contextlib.contextmanager
