@@ -91,22 +91,17 @@ class NetworkMachine(RuleBasedStateMachine):
     def check_actions(self, actions: list[Action]) -> None:
         """Check what a decision asks for: ids are new, no closing is forbidden to reduce, openings fit the limits."""
         grid = self.bench.state.grid
-        opens = False
-        for action in actions:
-            if isinstance(action, PlaceOrder):
-                assert action.client_order_id not in self.seen_ids, "a client order id was used twice"
-                self.seen_ids.add(action.client_order_id)
-                opens |= action.post_only
-                assert not (action.post_only and action.reduce_only)
-        exposure = grid.exposure()
-        if opens:
-            for use in Use:
-                if any(isinstance(a, PlaceOrder) and a.post_only and a.side is use.side(Role.OPEN) for a in actions):
-                    assert exposure.worst_lots(use) <= MAX_INVENTORY
+        orders = [action for action in actions if isinstance(action, PlaceOrder)]
+        for order in orders:
+            assert order.client_order_id not in self.seen_ids, "a client order id was used twice"
+            self.seen_ids.add(order.client_order_id)
+            assert not (order.post_only and order.reduce_only)
+            if order.post_only:
+                opened = Use.LONG if order.side is Side.BUY else Use.SHORT
+                assert grid.worst_lots(opened) <= MAX_INVENTORY
         if self.mode is not Mode.NEUTRAL:
             under_way = grid.sum("reduce_only_sell_lots") + grid.sum("reduce_only_buy_lots")
-            new_closings = any(isinstance(a, PlaceOrder) and a.reduce_only for a in actions)
-            assert not new_closings or under_way <= abs(grid.position_lots)
+            assert not any(order.reduce_only for order in orders) or under_way <= abs(grid.position_lots)
 
     # Prices, time, doors --------------------------------------------------------------------------------------------
 
@@ -140,9 +135,7 @@ class NetworkMachine(RuleBasedStateMachine):
     def regime(self, trend: Trend, volatility: Volatility, liquidity: Liquidity, brake: bool, atr: int) -> None:
         self.tell(reading(trend=trend, volatility=volatility, liquidity=liquidity, brake=brake, atr_ticks=atr))
 
-    @rule(
-        state=st.sampled_from([TradingState.ACTIVE, TradingState.ACTIVE, TradingState.REDUCING]), flatten=st.booleans()
-    )
+    @rule(state=st.sampled_from([TradingState.ACTIVE] * 2 + [TradingState.REDUCING]), flatten=st.booleans())
     def trading_state(self, state: TradingState, flatten: bool) -> None:
         self.tell(TradingStateChanged(state=state, reason="told", flatten=flatten and state is TradingState.REDUCING))
 
@@ -202,7 +195,7 @@ class NetworkMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.air)
     @rule(count=st.integers(1, 30))
     def deliver_many(self, count: int) -> None:
-        """Deliver the oldest messages in their order, as a good network does."""
+        """Deliver the oldest messages in order."""
         batch, self.air = self.air[:count], self.air[count:]
         for message in batch:
             self.tell(message)

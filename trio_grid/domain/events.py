@@ -174,10 +174,6 @@ class FundingRecord(Event, frozen=True, kw_only=True):
         _require_whole(self, "record_id", "time_ms", minimum=0)
         _require_whole(self, "amount_units")
 
-    def __post_init__(self) -> None:
-        _require_whole(self, "record_id", "time_ms", minimum=0)
-        _require_whole(self, "amount_units")
-
 
 class AccountUpdate(Event, frozen=True, kw_only=True):
     """A change of wallet or position on the user stream; `reason` is the exchange's word (ORDER, FUNDING_FEE, ...).
