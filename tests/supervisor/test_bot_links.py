@@ -96,3 +96,28 @@ async def test_a_user_stream_that_never_comes_leaves_nothing_placed(autojump_clo
                 await running.over.wait()
         assert table.open_ids() == []
         assert table.position_lots == 0
+
+
+async def test_f6_a_user_stream_that_says_nothing_of_our_orders_closes_the_door_and_is_opened_anew(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with bench(tmp_path) as table:
+        async with table.bot("risk.user_stream_silent_s=5") as running:
+            await running.until(lambda: table.open_roles()["o"] == 4)
+            await trio.sleep(1)
+            carried = {link: link.pipes[Direction.TO_CLIENT].carried_bytes for link in table.network.links("bot")}
+            await table.call_foreign_order()
+            await trio.sleep(0.01)
+            spoke = [link for link in carried if link.pipes[Direction.TO_CLIENT].carried_bytes > carried[link] + 200]
+            assert len(spoke) == 1
+            spoke[0].stall(Direction.TO_CLIENT)
+            running.pause(True)
+            await running.until(lambda: table.open_roles()["o"] == 0)
+            running.pause(False)
+            await running.until(lambda: Condition.USER_STREAM_SILENT in running.snapshot().conditions, 10)
+            await running.until(lambda: table.open_roles()["o"] == 0, 5)
+            await running.until(lambda: not running.snapshot().conditions, 60)
+            await running.until(lambda: table.open_roles()["o"] == 4)
+            assert running.bot.board.user_stream_losses >= 1
+        assert running.report.tie_out.words == "yes"
+        assert no_id_twice(table)
