@@ -10,41 +10,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import trio
 
 from trio_grid.config import load_config
 from trio_grid.domain.events import BookTicker, Liquidity, RegimeReading, Trend, Volatility
 from trio_grid.domain.grid_state import GridState
 from trio_grid.domain.inputs import Condition, JournalRecord, SessionStarted
-from trio_grid.domain.instrument import Instrument, MoneyUnits, PriceTicks, QuantityLots
+from trio_grid.domain.instrument import MoneyUnits, PriceTicks
 from trio_grid.domain.settings import GridSettings, LatticeSettings, Mode, Spacing
 from trio_grid.exchange.interface import OrderBudget
 from trio_grid.journal.sqlite_journal import open_journal
 from trio_grid.manager import PositionManager
+from trio_grid.testing.instruments import BTCUSDT
 
 LEVELS = (10, 100, 1_000)
 ROUNDS = 2_000
 START_MS = 1_700_000_000_000
 ANCHOR_TICKS = 600_000
 INTERVAL_TICKS = 300
-INSTRUMENT = Instrument(
-    symbol="BTCUSDT",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    tick_size=Decimal("0.10"),
-    lot_size=Decimal("0.001"),
-    min_price_ticks=PriceTicks(5_568),
-    max_price_ticks=PriceTicks(45_297_640),
-    min_quantity_lots=QuantityLots(1),
-    max_quantity_lots=QuantityLots(1_000_000),
-    max_market_quantity_lots=QuantityLots(120_000),
-    min_notional_units=MoneyUnits(50 * 10**8),
-    max_open_orders=10_000,
-)
+INSTRUMENT = msgspec.structs.replace(BTCUSDT, max_open_orders=10_000)
 
 
 def median_us(action: Callable[[], object], rounds: int = ROUNDS) -> float:

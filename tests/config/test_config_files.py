@@ -6,27 +6,13 @@ from pathlib import Path
 import pytest
 
 from trio_grid.config import Config, ExchangeKind, KeyType, grid_settings, load_config
-from trio_grid.domain.instrument import RATE_SCALE, Instrument, MoneyUnits, PriceTicks, QuantityLots
+from trio_grid.domain.instrument import RATE_SCALE
 from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.settings import Mode
+from trio_grid.testing.instruments import BTCUSDT
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = ["paper", "replay", "neutral", "binance-usdm-testnet", "binance-usdm"]
-BTCUSDT = Instrument(
-    symbol="BTCUSDT",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    tick_size=Decimal("0.10"),
-    lot_size=Decimal("0.001"),
-    min_price_ticks=PriceTicks(5_568),
-    max_price_ticks=PriceTicks(45_297_640),
-    min_quantity_lots=QuantityLots(1),
-    max_quantity_lots=QuantityLots(1_000_000),
-    max_market_quantity_lots=QuantityLots(120_000),
-    min_notional_units=MoneyUnits(50 * 10**8),
-    max_open_orders=200,
-)
 
 
 def load(name: str) -> Config:

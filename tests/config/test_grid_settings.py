@@ -1,7 +1,5 @@
 """From decimals to ticks, lots and units; what does not fit the instrument is refused, all at once."""
 
-from decimal import Decimal
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -11,22 +9,8 @@ from trio_grid.config import ConfigError, grid_settings, parse_config
 from trio_grid.domain.instrument import Instrument, MoneyUnits, PriceTicks, QuantityLots
 from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.settings import GridSettings, LatticeSettings, Mode, OnLimit, Spacing, Trailing
+from trio_grid.testing.instruments import BTCUSDT
 
-BTCUSDT = Instrument(
-    symbol="BTCUSDT",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    tick_size=Decimal("0.10"),
-    lot_size=Decimal("0.001"),
-    min_price_ticks=PriceTicks(5_568),
-    max_price_ticks=PriceTicks(45_297_640),
-    min_quantity_lots=QuantityLots(1),
-    max_quantity_lots=QuantityLots(1_000_000),
-    max_market_quantity_lots=QuantityLots(120_000),
-    min_notional_units=MoneyUnits(50 * 10**8),
-    max_open_orders=200,
-)
 SMALLEST = '[grid]\nsymbol = "BTCUSDT"\n{spacing}\n[size]\n{size}\n'
 
 

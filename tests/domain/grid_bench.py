@@ -6,7 +6,6 @@ the journal rows, hand the actions out. Nothing is sent by itself: a test takes 
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -32,9 +31,10 @@ from trio_grid.domain.inputs import (
     SessionStarted,
     TradingState,
 )
-from trio_grid.domain.instrument import Instrument, MoneyUnits, PriceTicks, QuantityLots
+from trio_grid.domain.instrument import Instrument, PriceTicks, QuantityLots
 from trio_grid.domain.settings import GridSettings, LatticeSettings, Mode, Spacing
 from trio_grid.domain.slot import InventorySlot, OrderStatus, Role, SlotOrder
+from trio_grid.testing.instruments import BTCUSDT
 
 BOT = "k3Jx9a"
 START_MS = 1_700_000_000_000
@@ -43,20 +43,12 @@ ANCHOR = 600_000
 INTERVAL = 500
 LEVEL_LOTS = 10
 
-INSTRUMENT = Instrument(
-    symbol="BTCUSDT",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    tick_size=Decimal("0.10"),
-    lot_size=Decimal("0.001"),
+INSTRUMENT = msgspec.structs.replace(
+    BTCUSDT,
     min_price_ticks=PriceTicks(1),
     max_price_ticks=PriceTicks(10_000_000),
-    min_quantity_lots=QuantityLots(1),
     max_quantity_lots=QuantityLots(1_000),
     max_market_quantity_lots=QuantityLots(500),
-    min_notional_units=MoneyUnits(50 * 10**8),
-    max_open_orders=200,
 )
 LATTICE = LatticeSettings(spacing=Spacing.ARITHMETIC, interval_ticks=INTERVAL)
 SETTINGS = GridSettings(

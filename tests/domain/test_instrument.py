@@ -11,30 +11,14 @@ from hypothesis import strategies as st
 
 from trio_grid.domain.instrument import (
     Instrument,
-    MoneyUnits,
     NotRepresentable,
-    PriceTicks,
-    QuantityLots,
     money_decimal,
     money_units,
     whole_units,
 )
+from trio_grid.testing.instruments import BTCUSDT
 
-BTC = Instrument(
-    symbol="BTCUSDT",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    tick_size=Decimal("0.10"),
-    lot_size=Decimal("0.001"),
-    min_price_ticks=PriceTicks(5_568),
-    max_price_ticks=PriceTicks(45_293_290),
-    min_quantity_lots=QuantityLots(1),
-    max_quantity_lots=QuantityLots(1_000_000),
-    max_market_quantity_lots=QuantityLots(120_000),
-    min_notional_units=MoneyUnits(50 * 10**8),
-    max_open_orders=200,
-)
+BTC = BTCUSDT
 steps = st.sampled_from([Decimal(text) for text in ("0.10", "0.01", "0.00001", "1", "0.5", "0.25", "10", "0.00000001")])
 
 

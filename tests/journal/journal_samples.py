@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 
 from trio_grid.domain.actions import CancelOrder, PlaceOrder
 from trio_grid.domain.client_order_id import OrderIdParts, encode
 from trio_grid.domain.events import OrderAcknowledged, OrderRecord, OrderUpdate, RecordStatus, Side, Trade
 from trio_grid.domain.inputs import Decision, Entry, JournalRecord
-from trio_grid.domain.instrument import Instrument, MoneyUnits, PriceTicks, QuantityLots
+from trio_grid.domain.instrument import MoneyUnits, PriceTicks, QuantityLots
 from trio_grid.domain.settings import LatticeSettings, Spacing
 from trio_grid.journal.sqlite_journal import Journal
+from trio_grid.testing.instruments import BTCUSDT
 
-INSTRUMENT = Instrument(
-    symbol="BTCUSDT",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    tick_size=Decimal("0.10"),
-    lot_size=Decimal("0.001"),
-    min_price_ticks=PriceTicks(1),
-    max_price_ticks=PriceTicks(10_000_000),
-    min_quantity_lots=QuantityLots(1),
-    max_quantity_lots=QuantityLots(1_000_000),
-    max_market_quantity_lots=QuantityLots(100_000),
-    min_notional_units=MoneyUnits(50 * 10**8),
-    max_open_orders=200,
-)
+INSTRUMENT = BTCUSDT
 LATTICE = LatticeSettings(spacing=Spacing.ARITHMETIC, interval_ticks=500)
 START_MS = 1_700_000_000_000
 

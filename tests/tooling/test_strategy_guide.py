@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,13 @@ from trio_grid.domain.actions import CancelOrder, PlaceOrder
 from trio_grid.domain.events import Liquidity, RegimeReading, Side, Trend, Volatility
 from trio_grid.domain.grid_state import GridState
 from trio_grid.domain.inputs import Condition, ConditionChanged, Decision, LatticeAnchored, SessionStarted
-from trio_grid.domain.instrument import Instrument, MoneyUnits, PriceTicks, QuantityLots
+from trio_grid.domain.instrument import MoneyUnits, PriceTicks
 from trio_grid.domain.settings import GridSettings, LatticeSettings, Mode, Spacing
 from trio_grid.domain.strategy import Strategy
+from trio_grid.testing.instruments import BTCUSDT
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "how-to" / "write-a-strategy.md"
-BTCUSDT = Instrument(
-    symbol="BTCUSDT",
-    base_asset="BTC",
-    quote_asset="USDT",
-    margin_asset="USDT",
-    tick_size=Decimal("0.10"),
-    lot_size=Decimal("0.001"),
-    min_price_ticks=PriceTicks(5_568),
-    max_price_ticks=PriceTicks(45_297_640),
-    min_quantity_lots=QuantityLots(1),
-    max_quantity_lots=QuantityLots(1_000_000),
-    max_market_quantity_lots=QuantityLots(120_000),
-    min_notional_units=MoneyUnits(50 * 10**8),
-    max_open_orders=200,
-)
 SETTINGS = GridSettings(
     mode=Mode.LONG,
     lattice=LatticeSettings(spacing=Spacing.ARITHMETIC, interval_ticks=500),
