@@ -142,6 +142,8 @@ class Bot:
                     await self._finish()
             finally:
                 self._stop.grace = None
+                if self.desk is not None:
+                    self.desk.dispatcher.save_image()
                 self._write_report()
                 self.board.phase = "stopped"
         return self.report

@@ -101,6 +101,18 @@ class Dispatcher:
                 # No other task has run since the outcome was made, so the state is that of its last record.
                 self._journal.save_image(sequence, self._manager.image())
 
+    def save_image(self) -> None:
+        """Store the state after the last record, so that the next start, perhaps of a newer version, replays nothing.
+
+        A journal that cannot take it is as good without: that is told, never raised.
+        """
+        if self.failure is not None or not self.records_committed:
+            return
+        try:
+            self._journal.save_image(self._manager.snapshot().sequence, self._manager.image())
+        except JournalError as error:
+            log.warning(line("no image of the state was saved", reason=error))
+
     def submit(self, action: Action) -> None:
         """Hand one action to the executor; outside an outcome it can only be a cancel, which may be repeated."""
         try:
