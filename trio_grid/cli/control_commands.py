@@ -123,7 +123,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def show_status(answer: dict[str, Any]) -> str:
     """Return a status answer as lines: one fact each, then the slots."""
-    hidden = {"slots", "alerts"}
+    hidden = {"slots", "alerts", "last_reconciliation_ms"}
     lines = table([(name.replace("_", " "), _plain(value)) for name, value in answer.items() if name not in hidden])
     slots = answer["slots"]
     if slots:

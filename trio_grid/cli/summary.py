@@ -65,5 +65,5 @@ def _exit_words(result: ExitResult) -> str:
 def _fees(report: RunReport) -> str:
     before, after = dict(report.before.ledger.fees), dict(report.after.ledger.fees)
     changes = {asset: after.get(asset, 0) - before.get(asset, 0) for asset in {**before, **after}}
-    paid = [f"{money_decimal(units)} {asset}" for asset, units in sorted(changes.items()) if units]
+    paid = [f"{money_decimal(units):f} {asset}" for asset, units in sorted(changes.items()) if units]
     return ", ".join(paid) or f"0 {report.instrument.margin_asset}"

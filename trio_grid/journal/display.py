@@ -180,7 +180,7 @@ class _Wording:
             case InventoryWrittenOff():
                 return f"slots {', '.join(map(str, entry.rungs))}{_because(entry.words)}"
             case FundingRecord():
-                return f"{money_decimal(entry.amount_units)} {entry.asset} (record {entry.record_id})"
+                return f"{money_decimal(entry.amount_units):f} {entry.asset} (record {entry.record_id})"
             case _:
                 return str(entry)
 
@@ -205,7 +205,7 @@ class _Wording:
         return f"{_name(order.client_order_id)} {order.side} {executed} @ {price} {order.status}"
 
     def _trade(self, trade: Trade) -> str:
-        fee = f"fee {money_decimal(trade.fee_units)} {trade.fee_asset} ({'maker' if trade.maker else 'taker'})"
+        fee = f"fee {money_decimal(trade.fee_units):f} {trade.fee_asset} ({'maker' if trade.maker else 'taker'})"
         what = f"{trade.side} {self._quantity(trade.quantity_lots)} @ {self._price(trade.price_ticks)}"
         return f"trade {trade.trade_id} {_name(trade.client_order_id)} {what}, {fee}"
 
