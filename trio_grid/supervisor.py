@@ -178,7 +178,7 @@ class Bot:
                 pause_s = backoff.next_s(getattr(error, "retry_after_s", None))
                 self.board.waiting_for = f"{what} ({error})"
                 log.warning(
-                    line("waiting", for_=what, reason=f"{type(error).__name__}: {error}", again_in_s=f"{pause_s:.2f}")
+                    line("waiting", what=what, reason=f"{type(error).__name__}: {error}", again_in_s=f"{pause_s:.2f}")
                 )
                 await trio.sleep(pause_s)
 

@@ -96,6 +96,7 @@ class Reconciler:
                 await self._pause(error)
                 if reason is not None:
                     continue
+                self._schedule_question()
             reason = await self._next()
 
     async def _next(self) -> str | None:
