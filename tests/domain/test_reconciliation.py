@@ -89,7 +89,7 @@ def test_orders_on_their_way_out_are_asked_about(status: OrderStatus) -> None:
     assert asked == ({-1, -2, -3} if status is OrderStatus.UNKNOWN else set())
 
 
-def test_s16_r12_ours_and_theirs_are_told_apart_by_the_id_alone() -> None:
+def test_s16_r12_f28_ours_and_theirs_are_told_apart_by_the_id_alone() -> None:
     bench = Bench()
     bench.ladder()
     ours, newer, other = our_id(1), our_id(2), our_id(1, "zzzzzz")

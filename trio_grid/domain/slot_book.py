@@ -117,6 +117,8 @@ class SlotBook:
         self.half_way = {use: SortedKeys() for use in Use}
         self.cooling = SortedKeys()
         self.sums = dict.fromkeys(SUM_NAMES, 0)
+        # How many occupied slots there are of each stride.
+        self._strides: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -148,6 +150,12 @@ class SlotBook:
                 index.discard(key)
         for name, amount in _amounts_of(slot):
             self.sums[name] += sign * amount
+        if slot.occupied:
+            count = self._strides.get(slot.stride, 0) + sign
+            if count:
+                self._strides[slot.stride] = count
+            else:
+                del self._strides[slot.stride]
 
     def _keys_of(self, slot: InventorySlot) -> Iterator[tuple[SortedKeys, Key]]:
         rung, order = slot.rung, slot.order
@@ -186,12 +194,16 @@ class SlotBook:
 
     def occupant(self, rung: int, stride: int) -> InventorySlot | None:
         """Return the highest occupied slot that overlaps the cell rung..rung+stride."""
-        # Occupied cells are disjoint, so only the last one that begins before the cell's end can reach into it.
-        key = self.occupied.last_below(rung + stride)
-        if key is None:
-            return None
-        slot = self._slots[key[1]]
-        return slot if slot.rung + slot.stride > rung else None
+        # The last one that begins before the cell's end is the first candidate. Occupied cells are disjoint unless a
+        # late trade came for a cell of another stride: then a wider one may begin below it and reach further.
+        widest = max(self._strides, default=0)
+        below = rung + stride
+        while (key := self.occupied.last_below(below)) is not None and key[1] + widest > rung:
+            slot = self._slots[key[1]]
+            if slot.rung + slot.stride > rung:
+                return slot
+            below = slot.rung
+        return None
 
     def reopens(self, slot: InventorySlot, rung: int, stride: int, use: Use) -> bool:
         """Return whether an occupied slot may get another opening: it is this cell, and no order may close it.
