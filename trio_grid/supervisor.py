@@ -104,6 +104,7 @@ class Bot:
         self._exit: ExitWork | None = None
         self._tied = TieOut(checked=False)
         self._names = OrderNames()
+        self._units_changed = trio.Event()
         self.board = StatusBoard()
         self.desk: Desk | None = None
         self.control: ControlDesk | None = None
@@ -123,15 +124,8 @@ class Bot:
         """
         self._began_at = trio.current_time()
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_when_asked, nursery.cancel_scope)
-                await self._start_in_time(nursery)
-                self._ready = True
-                self.board.phase = "trading"
-                self.board.waiting_for = ""
-                log.info(line("trading", symbol=self._config.grid.symbol, session=self._session))
-                await self._stop.requested.wait()
-                nursery.cancel_scope.cancel()
+            while not self._stop.requested.is_set():
+                await self._live()
         finally:
             self.board.phase = "stopping"
             try:
@@ -148,10 +142,27 @@ class Bot:
                 self.board.phase = "stopped"
         return self.report
 
+    async def _live(self) -> None:
+        """Run one session in one nursery, until the stop is requested or the exchange changed its units.
+
+        In the second case nothing is cancelled: the next session takes resting orders and books over, in new units.
+        """
+        self.board.phase = "starting"
+        self._units_changed = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_when, self._stop.requested, nursery.cancel_scope)
+            await self._start_in_time(nursery)
+            self._ready = True
+            self.board.phase = "trading"
+            self.board.waiting_for = ""
+            log.info(line("trading", symbol=self._config.grid.symbol, session=self._session))
+            await self._units_changed.wait()
+            nursery.cancel_scope.cancel()
+
     # Start ----------------------------------------------------------------------------------------------------------
 
-    async def _end_when_asked(self, scope: trio.CancelScope) -> None:
-        await self._stop.requested.wait()
+    async def _end_when(self, event: trio.Event, scope: trio.CancelScope) -> None:
+        await event.wait()
         scope.cancel()
 
     async def _start_in_time(self, nursery: trio.Nursery) -> None:
@@ -229,7 +240,8 @@ class Bot:
                 )
             )
         )
-        self._before = desk.manager.snapshot()
+        now = desk.manager.snapshot()
+        self._before = self._before or now
         log.info(
             line(
                 "session",
@@ -237,8 +249,8 @@ class Bot:
                 bot=self._bot_id,
                 session=self._session,
                 fresh=self._fresh,
-                slots=len(self._before.slots),
-                net=instrument.quantity(self._before.net_lots),
+                slots=len(now.slots),
+                net=instrument.quantity(now.net_lots),
             )
         )
 
@@ -268,7 +280,9 @@ class Bot:
         if desk is None or check is None or executor is None:
             raise InvariantBroken("the services were started before a session was begun")
         risk = self._config.risk
-        reconciler = Reconciler(desk, check, FilterWatch(desk), interval_s=risk.reconcile_interval_s)
+        reconciler = Reconciler(
+            desk, check, FilterWatch(desk, self._units_changed.set), interval_s=risk.reconcile_interval_s
+        )
         updates = OrderUpdates(desk, self._names, reconciler.request)
         prices = PriceFeed(desk)
         self.control = ControlDesk(desk, reconciler, self._stop)
@@ -298,7 +312,7 @@ class Bot:
         await nursery.start(watchdog.run)
         await nursery.start(JournalCheckpointer(self._journal, in_place=self._options.checkpoint_in_place).run)
         await nursery.start(Timer(desk).run)
-        self._mark = await self._patiently("the wallet", lambda: take_mark(desk, check))
+        self._mark = self._mark or await self._patiently("the wallet", lambda: take_mark(desk, check))
         nursery.start_soon(self._end_on_lost_journal, desk)
         await nursery.start(executor.run)
         reconciler.open_door()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,17 +43,40 @@ async def test_changed_limits_are_taken_over_while_the_bot_runs(autojump_clock: 
         assert running.report.tie_out.words == "yes"
 
 
-async def test_changed_units_stop_the_bot_and_say_what_to_do(autojump_clock: MockClock, tmp_path: Path) -> None:
+async def test_units_that_do_not_divide_the_old_ones_stop_the_bot_and_say_what_to_do(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
     async with bench(tmp_path, waves(40, 2_000)) as table:
-        with pytest.RaisesGroup(pytest.RaisesExc(StartRefused, match="Start the bot again"), flatten_subgroups=True):
+        with pytest.RaisesGroup(pytest.RaisesExc(StartRefused, match="do not divide"), flatten_subgroups=True):
             async with table.bot() as running:
-                finer = msgspec.structs.replace(
-                    running.snapshot().instrument, tick_size=running.snapshot().instrument.tick_size / 10
-                )
-                change_instrument(table, finer)
+                await running.until(lambda: table.open_roles()["o"] == 4)
+                coarser = msgspec.structs.replace(running.snapshot().instrument, tick_size=Decimal("0.3"))
+                change_instrument(table, coarser)
                 with trio.fail_after(400):
                     await running.over.wait()
         assert running.report.exit.confirmed
+
+
+async def test_finer_units_begin_a_new_session_with_rescaled_books(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with bench(tmp_path, waves(40, 2_000)) as table:
+        async with table.bot("regime.trend_filter=false") as running:
+            await running.until(lambda: table.open_roles()["o"] == 4)
+            running.pause(True)
+            await running.until(lambda: table.open_ids() == [])
+            before = running.snapshot()
+            # The same prices in ticks a tenth as large; nothing rests, so the exchange's own books need no rescaling.
+            change_instrument(table, msgspec.structs.replace(before.instrument, tick_size=Decimal("0.01")))
+            table.market.path = lambda time_ms: 10 * waves(40, 2_000)(time_ms)
+            await running.until(lambda: running.snapshot().session == before.session + 1, 400)
+            await running.until(lambda: running.bot.board.phase == "trading" and table.open_roles()["o"] == 4, 100)
+            after = running.snapshot()
+            assert before.anchor_ticks is not None
+            assert after.anchor_ticks == 10 * before.anchor_ticks
+            prices = [slot.open_price_ticks for slot in after.slots if slot.order is not None]
+            assert {price % 5_000 for price in prices} == {after.anchor_ticks % 5_000}
+        assert running.report.session == before.session + 1
+        assert running.report.tie_out.words == "yes"
+        assert len(set(table.all_ids())) == len(table.all_ids())
 
 
 async def test_s5_a_regime_monitor_cannot_be_had_without_being_started(

@@ -22,6 +22,7 @@ from trio_grid.domain.events import OrderUpdate
 from trio_grid.domain.inputs import Outcome
 from trio_grid.domain.instrument import Instrument, money_decimal
 from trio_grid.domain.snapshot import LadderRow, PositionSnapshot
+from trio_grid.services.desk import Desk
 from trio_grid.services.status_board import StatusBoard
 from trio_grid.supervisor import Bot
 
@@ -45,7 +46,7 @@ class LivePicture:
         self._console = console
         self._handler = handler
         self._fills: deque[str] = deque(maxlen=LATEST_FILLS)
-        self._watching = False
+        self._watched: Desk | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Draw until cancelled; the terminal is as it was afterwards. Without a terminal any more, end quietly."""
@@ -75,8 +76,8 @@ class LivePicture:
         desk = self._bot.desk
         if desk is None or (self._bot.board.phase == "starting" and desk.manager.snapshot().half_ticks is None):
             return Text(f"{self._bot.board.phase}: waiting for {self._bot.board.waiting_for or 'the exchange'}")
-        if not self._watching:
-            self._watching = True
+        if self._watched is not desk:
+            self._watched = desk
             desk.dispatcher.watch(self._note_fills)
         return draw(desk.manager.snapshot(), desk.manager.ladder(), self._bot.board, tuple(self._fills), width, height)
 

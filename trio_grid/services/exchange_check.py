@@ -24,6 +24,7 @@ from trio_grid.domain.inputs import (
     TradingState,
     TradingStateChanged,
 )
+from trio_grid.domain.reconciliation import compare_orders, open_questions
 from trio_grid.domain.slot import InventorySlot, OrderStatus
 from trio_grid.domain.snapshot import PositionSnapshot
 from trio_grid.errors import OrderNotFound
@@ -156,45 +157,21 @@ class ExchangeCheck:
         desk = self._desk
         snapshot = desk.manager.snapshot()
         records = await desk.execution.open_orders(desk.instrument)
-        by_name = {record.client_order_id: record for record in records}
         for record in records:
             self._names.learn(record)
-        findings: list[Finding] = []
-        missing: list[InventorySlot] = []
-        for slot in snapshot.slots:
-            if slot.order is None:
-                continue
-            found = by_name.pop(slot.order.client_order_id, None)
-            if found is not None:
-                findings.append(Correction(rung=slot.rung, version=slot.version, evidence=found))
-            elif slot.order.status is not OrderStatus.PENDING:
-                # An order that is still PENDING has its answer under way: its absence from the list says nothing yet.
-                missing.append(slot)
-        strays = self._sort(by_name.values())
+        found = compare_orders(snapshot, records)
+        self.foreign_orders = found.foreign
         self.our_open_orders = tuple(record for record in records if self._is_ours(record))
-        self._book(findings)
-        await self.ask_about(missing)
-        for record in strays:
+        for record in found.newer:
+            self._second_bot(record)
+        self._book(found.corrections)
+        await self.ask_about(found.missing)
+        for record in found.strays:
             await self._take_in(record)
 
     def _is_ours(self, record: OrderRecord) -> bool:
         parts = decode(record.client_order_id)
         return parts is not None and parts.bot == self._bot_id
-
-    def _sort(self, records: Iterable[OrderRecord]) -> list[OrderRecord]:
-        """Sort what no slot expects: foreign orders are only shown (R12); return ours."""
-        foreign: list[OrderRecord] = []
-        ours: list[OrderRecord] = []
-        for record in records:
-            parts = decode(record.client_order_id)
-            if parts is None or parts.bot != self._bot_id:
-                foreign.append(record)
-            elif parts.session > self._session:
-                self._second_bot(record)
-            else:
-                ours.append(record)
-        self.foreign_orders = tuple(foreign)
-        return ours
 
     async def _take_in(self, listed: OrderRecord) -> None:
         """Adopt an order of ours whose intent was lost, or have it cancelled by its id if its slot is taken (R12)."""
@@ -238,7 +215,7 @@ class ExchangeCheck:
     async def settle_questions(self) -> bool:
         """Ask about the orders that are UNKNOWN, and walk the trades where some are missing; return if any remain."""
         snapshot = self._desk.manager.snapshot()
-        await self.ask_about(slot for slot in snapshot.slots if slot.status is OrderStatus.UNKNOWN)
+        await self.ask_about(open_questions(snapshot))
         if self._unbooked(self._desk.manager.snapshot()):
             await self.walk_trades()
         return self.has_questions()
@@ -246,7 +223,7 @@ class ExchangeCheck:
     def has_questions(self) -> bool:
         """Return whether an order's fate or some of its trades are not known."""
         snapshot = self._desk.manager.snapshot()
-        return self._unbooked(snapshot) or any(slot.status is OrderStatus.UNKNOWN for slot in snapshot.slots)
+        return self._unbooked(snapshot) or bool(open_questions(snapshot))
 
     def absence_due_ms(self) -> int | None:
         """Return when, on the exchange's clock, asking about an UNKNOWN order can next prove something (R4)."""
