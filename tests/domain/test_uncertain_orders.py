@@ -128,6 +128,22 @@ def test_r4_a_seen_order_without_trades_counts_as_cancelled_after_three_days() -
     assert placed(bench.actions)[-1].client_order_id != opening.client_order_id
 
 
+def test_r4_an_order_that_rested_when_the_bot_stopped_and_was_cancelled_long_ago_frees_its_slot() -> None:
+    """Stopped with `keep`, cancelled by hand, started again four days later: the exchange has forgotten the order."""
+    bench = one_level()
+    bench.ladder()
+    name = bench.order(-1).client_order_id
+    bench.exchange.cancel(name)
+    bench.now_ms += 2 * 86_400_000
+    bench.restart()
+    bench.open_door()
+    assert bench.status(-1) is OrderStatus.LOCKED
+    absent(bench, name, bench.now_ms)
+    assert bench.status(-1) is OrderStatus.LOCKED, "two days: it may be a replica that lags"
+    absent(bench, name, bench.now_ms + 2 * 86_400_000)
+    assert placed(bench.actions)[-1].client_order_id != name
+
+
 def test_r4_a_seen_order_with_trades_is_not_forgotten_after_three_days() -> None:
     bench = one_level()
     opening = lost_opening(bench, reached=True)

@@ -355,12 +355,15 @@ def cancel_failed(grid: Grid, result: CancelRefused | CancelOutcomeLost) -> None
 def order_absent(grid: Grid, slot: InventorySlot, answer: OrderAbsent) -> None:
     """Book an answer "does not exist": two of them, late enough and far enough apart, prove it (R4)."""
     order = slot.order
-    if order is None or order.client_order_id != answer.client_order_id or order.status is not OrderStatus.UNKNOWN:
+    if order is None or order.client_order_id != answer.client_order_id or order.status is OrderStatus.SETTLING:
         return
     if order.acknowledged:
         if order.executed_lots == 0 and answer.asked_at_ms - order.sent_at_ms > FORGOTTEN_AFTER_MS:
             grid.put(replace(slot, order=replace(order, status=next_status(order.status, Signal.TERMINAL))))
             settle(grid, slot.rung)
+        return
+    if order.status is not OrderStatus.UNKNOWN:
+        # The answer to the placement is still under way.
         return
     if answer.asked_at_ms <= order.sent_at_ms + order.recv_window_ms + ABSENCE_MARGIN_MS:
         return
