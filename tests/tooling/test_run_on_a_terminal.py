@@ -42,7 +42,7 @@ def test_ctrl_c_stops_the_real_bot_in_order_with_a_summary_that_ties_out(start: 
     assert terminal.code() == 0
     assert "ties out: yes" in terminal.shown
     assert "exit policy: cancel-opening, confirmed by the exchange" in terminal.shown
-    assert re.search(r"resting: \d+ orders \(0 openings", terminal.shown)
+    assert re.search(r"resting: \d+ orders? \(0 to open", terminal.shown)
     assert "terminated by signal" not in terminal.shown
     after = termios.tcgetattr(terminal.keyboard)
     assert after[3] & ECHO_AND_CANONICAL == before[3] & ECHO_AND_CANONICAL

@@ -10,6 +10,7 @@ import sys
 import termios
 from collections import deque
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import trio
 from rich.console import Console
@@ -18,9 +19,11 @@ from rich.text import Text
 
 from trio_grid.cli.output import LogHandler
 from trio_grid.cli.summary import signed
-from trio_grid.domain.events import OrderUpdate
+from trio_grid.domain.client_order_id import decode
+from trio_grid.domain.events import OrderUpdate, Trade
 from trio_grid.domain.inputs import Outcome
 from trio_grid.domain.instrument import Instrument, money_decimal
+from trio_grid.domain.slot import Use
 from trio_grid.domain.snapshot import LadderRow, PositionSnapshot
 from trio_grid.services.desk import Desk
 from trio_grid.services.status_board import StatusBoard
@@ -28,6 +31,7 @@ from trio_grid.supervisor import Bot
 
 REFRESH_S = 0.25
 LATEST_FILLS = 5
+_ROLE_WORDS = {"o": "opens", "c": "closes"}
 STOPPING = ("stopping", "stopped")
 _STATUS_STYLE = {
     "LOCKED": "green",
@@ -84,11 +88,16 @@ class LivePicture:
     def _note_fills(self, outcome: Outcome) -> None:
         for record in outcome.records:
             if isinstance(record.entry, OrderUpdate) and record.entry.trade is not None and self._bot.desk is not None:
-                trade, instrument = record.entry.trade, self._bot.desk.instrument
-                self._fills.append(
-                    f"{trade.side:<4} {instrument.quantity(trade.quantity_lots)} at"
-                    f" {instrument.price(trade.price_ticks)}  {record.entry.order.client_order_id}"
-                )
+                self._fills.append(fill_words(record.entry.trade, self._bot.desk.instrument))
+
+
+def fill_words(trade: Trade, instrument: Instrument) -> str:
+    """Return one fill: time of day (UTC), what was traded, and what that did for which slot."""
+    moment = datetime.fromtimestamp(trade.time_ms / 1000, UTC)
+    parts = decode(trade.client_order_id)
+    slot = trade.client_order_id if parts is None else f"slot {parts.rung} {_ROLE_WORDS[parts.role]}"
+    quantity, price = instrument.quantity(trade.quantity_lots), instrument.price(trade.price_ticks)
+    return f"{moment:%H:%M:%S}  {trade.side:<4} {quantity} at {price}  {slot}"
 
 
 def draw(
@@ -116,7 +125,7 @@ def draw(
 
 
 def _ladder_lines(rows: Sequence[LadderRow], snapshot: PositionSnapshot) -> Iterator[tuple[str, str]]:
-    yield f"{'slot':>6} {'use':<5} {'opens':>10} {'exits':>10} {'status':<10} {'holds':>8} {'order':>20}", "bold"
+    yield f"{'slot':>6} {'use':<5} {'opens':>10} {'exits':>10} {'status':<10} {'holds':>8} {'order':>24}", "bold"
     price_shown = snapshot.half_ticks is None
     for row in rows:
         if not price_shown and 2 * row.open_price_ticks < (snapshot.half_ticks or 0):
@@ -137,10 +146,15 @@ def _state_lines(snapshot: PositionSnapshot, board: StatusBoard) -> Iterator[tup
     )
     reading = snapshot.reading
     if reading is not None:
+        # Two lines: a terminal of 80 columns shows every reading.
         yield (
             f"regime   trend {reading.trend} (RSI {reading.rsi_milli / 1000:.1f})  volatility {reading.volatility}"
-            f" (ATR {snapshot.instrument.price(reading.atr_ticks)})  liquidity {reading.liquidity}"
-            f"  brake {'ON' if reading.brake else 'off'}{'  STALE' if reading.stale else ''}  stride {snapshot.stride}",
+            f" (ATR {snapshot.instrument.price(reading.atr_ticks)})",
+            "",
+        )
+        yield (
+            f"         liquidity {reading.liquidity}  brake {'ON' if reading.brake else 'off'}"
+            f"{'  STALE' if reading.stale else ''}  stride {snapshot.stride}",
             "",
         )
     summary = board.reconciliation
@@ -164,9 +178,13 @@ def _money_lines(snapshot: PositionSnapshot) -> Iterator[tuple[str, str]]:
     asset = instrument.margin_asset
     fees = ", ".join(f"{money_decimal(units):.4f} {name}" for name, units in ledger.fees) or f"0 {asset}"
     resting = sum(slot.order is not None for slot in snapshot.slots)
+    parts = ""
+    if snapshot.position_lots != snapshot.net_lots:
+        parts = (
+            f" (slots {instrument.quantity(snapshot.net_lots)}, foreign {instrument.quantity(snapshot.foreign_lots)})"
+        )
     yield (
-        f"position {instrument.quantity(snapshot.position_lots)} {instrument.base_asset}  slots"
-        f" {instrument.quantity(snapshot.net_lots)}  foreign {instrument.quantity(snapshot.foreign_lots)}"
+        f"position {instrument.quantity(snapshot.position_lots)} {instrument.base_asset}{parts}"
         f"  orders {resting}  fills {snapshot.counters.fills}  round trips {ledger.round_trips}",
         "",
     )
@@ -195,12 +213,18 @@ def _row(row: LadderRow, instrument: Instrument) -> str:
     order = ""
     if row.order_id is not None:
         price = "market" if row.order_price_ticks is None else str(instrument.price(row.order_price_ticks))
-        order = f"{instrument.quantity(row.remaining_lots)} at {price}"
+        order = f"{_side(row)} {instrument.quantity(row.remaining_lots)} at {price}"
     holds = str(instrument.quantity(row.inventory_lots)) if row.inventory_lots else "-"
     return (
         f"{row.rung:>6} {row.use:<5} {instrument.price(row.open_price_ticks)!s:>10}"
-        f" {instrument.price(row.exit_price_ticks)!s:>10} {row.status:<10} {holds:>8} {order:>20} {row.remark}"
+        f" {instrument.price(row.exit_price_ticks)!s:>10} {row.status:<10} {holds:>8} {order:>24} {row.remark}"
     ).rstrip()
+
+
+def _side(row: LadderRow) -> str:
+    parts = decode(row.order_id or "")
+    opens = parts is not None and parts.role == "o"
+    return "BUY" if (row.use is Use.LONG) is opens else "SELL"
 
 
 @contextlib.contextmanager
