@@ -248,14 +248,14 @@ def cut_off(life: Life) -> None:
 
 
 def test_the_bot_is_cancelled_at_every_step(drills: Drills) -> None:
-    for k, policy in drills.sample(40):
+    for k, policy in drills.sample(36):
         run_drill(drills.folder(), AtSteps({k: cancel}), policy)
     drills.tell("cancelled")
 
 
 def test_f23_a_second_signal_at_every_step(drills: Drills) -> None:
     """The exit policy has less time then; what it says that it did is still true."""
-    for k, policy in drills.sample(16):
+    for k, policy in drills.sample(12):
         later = 1 + k * 7 % 120
         run_drill(drills.folder(), AtSteps({k: first_signal, k + later: second_signal}, in_a_hurry=True), policy)
     drills.tell("signalled twice")
@@ -263,7 +263,7 @@ def test_f23_a_second_signal_at_every_step(drills: Drills) -> None:
 
 def test_f23_the_exit_policy_is_cut_off_at_every_step(drills: Drills) -> None:
     """Nothing is confirmed that was not done, and the next start finds out what was."""
-    for k, policy in drills.sample(16):
+    for k, policy in drills.sample(12):
         later = 1 + k * 11 % 120
         run_drill(drills.folder(), AtSteps({k: cancel, k + later: cut_off}, in_a_hurry=True), policy)
     drills.tell("cut off")
@@ -294,7 +294,7 @@ def crash(steps: AtSteps, folder: Path, *, deliver: bool) -> Callable[[Life], No
 
 def test_r13_the_process_is_killed_at_every_step(drills: Drills) -> None:
     """The journal knew every order before the exchange did, and the next start finds out what became of each (F2)."""
-    for k, policy in drills.sample(24):
+    for k, policy in drills.sample(20):
         folder = drills.folder()
         steps = AtSteps(in_a_hurry=True)
         steps.act_at(k, crash(steps, folder, deliver=drills.taken % 2 == 0))

@@ -192,13 +192,14 @@ async def test_f25_r13_a_journal_that_fails_stops_the_bot_with_nothing_sent_unre
     assert rungs(sim, "o") == [], "cancels go on, and the exit policy was applied"
     assert life.report is not None
     assert life.report.exit.confirmed
+    assert life.report.after.trading_state is TradingState.HALTED
     again = await sim.trading_bot()
     assert again.snapshot().net_lots == sim.position_lots()
     report = await again.stopped()
     assert not report.tie_out.differences
 
 
-@simulated()
+@simulated(heartbeat_ms=5_000)
 async def test_f21_funding_is_booked_from_the_exchange_s_own_records(sim: Simulation) -> None:
     """A position is held across a funding time: wallet and ledger move by the same amount."""
     life: Life = await sim.trading_bot("risk.reconcile_interval_s=600", "risk.price_stale_s=60")

@@ -28,6 +28,13 @@ def rungs(sim: Simulation, role: str) -> list[int]:
     return sorted(parts.rung for _, parts in sim.ours(sim.resting()) if parts.role == role)
 
 
+def no_order_entry(link: Link, direction: Direction, data: bytes) -> bool:
+    """Let no connection to the WebSocket API come about."""
+    if link.target.startswith(ORDER_ENTRY):
+        link.cut()
+    return False
+
+
 async def round_trip(sim: Simulation, life: Life) -> None:
     """Buy one level, sell it, and find the books right."""
     await sim.quote(598_900)
@@ -62,14 +69,13 @@ async def test_f1_accepted_with_no_answer_by_rest_is_not_sent_again(sim: Simulat
     tap = Wiretap(sim)
     deaf: list[Link] = []
 
-    def no_order_entry(link: Link, direction: Direction, data: bytes) -> bool:
-        if link.target.startswith(ORDER_ENTRY):
-            link.cut()
+    def answers_to_orders(link: Link, direction: Direction, data: bytes) -> bool:
         if direction is Direction.TO_SERVER and data.startswith(b"POST /fapi/v1/order?"):
             deaf.append(link)
         return direction is Direction.TO_CLIENT and link in deaf
 
-    give_back = [tap.lose(no_order_entry), tap.lose(order_events)]
+    tap.lose(no_order_entry)
+    give_back = [tap.lose(answers_to_orders), tap.lose(order_events)]
     life = await sim.start_bot()
     await life.until(lambda: len(sim.resting()) == 3, "the ladder on the exchange")
     assert {message.method for message in tap.orders} == {"POST /fapi/v1/order"}
@@ -290,11 +296,16 @@ async def test_f27_fills_that_arrive_before_the_answers_are_booked_once(sim: Sim
     assert not report.tie_out.differences
 
 
+@pytest.mark.parametrize("path", ["order.place", "POST /fapi/v1/order"])
 @pytest.mark.parametrize(("mode", "side"), [("long", "BUY"), ("short", "SELL"), ("neutral", None)])
-def test_s18_every_flag_is_on_the_wire(tmp_path_factory: pytest.TempPathFactory, mode: str, side: str | None) -> None:
+def test_s18_every_flag_is_on_the_wire(
+    tmp_path_factory: pytest.TempPathFactory, mode: str, side: str | None, path: str
+) -> None:
     @simulated(f'grid.mode="{mode}"')
     async def script(sim: Simulation) -> None:
         tap = Wiretap(sim)
+        if path != "order.place":
+            tap.lose(no_order_entry)
         life = await sim.trading_bot()
         for bid in (598_900, 600_100, 601_100, 599_900):
             await sim.quote(bid)
@@ -308,6 +319,7 @@ def test_s18_every_flag_is_on_the_wire(tmp_path_factory: pytest.TempPathFactory,
             assert side is None or words["side"] == side or not opens
             closings += not opens
         assert closings
+        assert {message.method for message in tap.orders} == {path}
         report = await life.stopped()
         assert not report.tie_out.differences
 
