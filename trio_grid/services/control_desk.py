@@ -24,6 +24,9 @@ from trio_grid.services.desk import Desk
 from trio_grid.services.reconciler import Reconciler
 from trio_grid.services.stop_request import StopRequest
 
+HIGHEST_PRICE = Decimal(10) ** 15
+"""Far above any instrument's, and small enough for every calculation with it to be exact."""
+
 
 class ControlDesk:
     """Answers control requests; `handle` raises ControlError for what cannot be done."""
@@ -75,9 +78,9 @@ class ControlDesk:
         try:
             price = Decimal(text)
         except InvalidOperation:
-            raise ControlError(f"{text!r} is not a price") from None
-        if not price.is_finite() or price <= 0:
-            raise ControlError(f"{text!r} is not a price")
+            raise ControlError(f"{text[:40]!r} is not a price") from None
+        if not price.is_finite() or not 0 < price <= HIGHEST_PRICE:
+            raise ControlError(f"{text[:40]!r} is not a price: allowed are numbers above 0, at most {HIGHEST_PRICE:f}")
         snapshot = self._desk.manager.snapshot()
         slots = [
             {
@@ -107,7 +110,7 @@ class ControlDesk:
         if request.write_off:
             said.append(self._write_off(request.write_off))
             summary = await self._reconciler.pass_after("inventory written off")
-        difference = summary.position_lots - desk.manager.snapshot().position_lots
+        difference = summary.difference_lots
         if difference and request.accept_position:
             desk.dispatcher.carry_out(
                 desk.manager.set_trading_state(

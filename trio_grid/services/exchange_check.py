@@ -39,6 +39,8 @@ ABSENCE_MARGIN_MS = 1_000
 """R4: past timestamp + recvWindow by this much, the exchange itself refuses the request."""
 BETWEEN_LOOKS_S = 2.0
 """R4 and the position check: two equal answers this far apart count."""
+MOST_LOOKS = 3
+"""Readings of the position in one pass: the first, and two that can show the same difference without a fill between."""
 MOST_ROUNDS = 5
 """Rounds of trades and orders in one pass; while the bot trades, each round can find something new."""
 TRADES_COMPLETE_AFTER_MS = 60_000
@@ -95,6 +97,7 @@ class ExchangeCheck:
             foreign_orders=len(self.foreign_orders),
             position_lots=position_lots,
             books_lots=snapshot.position_lots,
+            difference_lots=0 if snapshot.suspicion is None else snapshot.suspicion.difference_lots,
         )
 
     # 1. Trades ------------------------------------------------------------------------------------------------------
@@ -242,19 +245,32 @@ class ExchangeCheck:
     # 3. Position, 4. funding ----------------------------------------------------------------------------------------
 
     async def compare_position(self) -> int:
-        """Read the position and return it, in lots; if the books differ, walk the trades and read again 2 s later."""
-        position_lots = await self._observe_position()
-        if position_lots != self._desk.manager.snapshot().position_lots:
+        """Read the position and return it, in lots.
+
+        If the books differ, or something was booked meanwhile so that the reading says nothing, the trades are walked
+        and the position is read again 2 s later, until two readings say the same.
+        """
+        position_lots, difference = await self._observe_position()
+        for _ in range(MOST_LOOKS - 1):
+            if difference == 0:
+                break
+            before = difference
             await trio.sleep(BETWEEN_LOOKS_S)
             await self.walk_trades()
-            position_lots = await self._observe_position()
+            position_lots, difference = await self._observe_position()
+            if difference is not None and difference == before:
+                break
         return position_lots
 
-    async def _observe_position(self) -> int:
+    async def _observe_position(self) -> tuple[int, int | None]:
+        """Return the position and its difference from the books; None if it was not read between two bookings."""
         fence = self._desk.manager.snapshot().sequence
         record = await self._desk.execution.position(self._desk.instrument)
         self._book([PositionObserved(position_lots=record.position_lots, fence=fence)])
-        return record.position_lots
+        after = self._desk.manager.snapshot()
+        if after.last_booking > fence or self._unbooked(after):
+            return record.position_lots, None
+        return record.position_lots, record.position_lots - after.position_lots
 
     async def book_funding(self) -> None:
         """Book the funding payments since the journal's life began; the manager knows which are new."""

@@ -178,14 +178,14 @@ def explain_position(desk: Desk, summary: ReconciliationSummary, *, allowed: boo
     Raises:
         UnexplainedHoldings: it was not allowed.
     """
-    difference = summary.position_lots - desk.manager.snapshot().position_lots
-    if summary.agrees or not difference:
+    if summary.agrees:
         return
     if not allowed:
-        raise refuse_position(desk.instrument, summary.position_lots, summary.books_lots)
+        expected_lots = summary.position_lots - summary.difference_lots
+        raise refuse_position(desk.instrument, summary.position_lots, expected_lots)
     words = "started with --allow-foreign-position"
     for change in (
-        PositionAccepted(difference_lots=difference, words=words),
+        PositionAccepted(difference_lots=summary.difference_lots, words=words),
         TradingStateChanged(state=TradingState.ACTIVE, reason=words),
     ):
         desk.dispatcher.carry_out(desk.manager.set_trading_state(change))

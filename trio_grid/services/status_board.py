@@ -24,12 +24,14 @@ class ReconciliationSummary:
     foreign_orders: int
     position_lots: int
     books_lots: int
-    """Baseline + foreign + net: what the books expect the position to be."""
+    """Baseline + foreign + net at the end of the pass: what the books expect the position to be."""
+    difference_lots: int
+    """Position less books where both were read between two bookings; 0 if no trade is missing."""
 
     @property
     def agrees(self) -> bool:
-        """True when the exchange's position is what the books expect."""
-        return self.position_lots == self.books_lots
+        """True when the exchange's position was what the books expected; fills since then are no difference."""
+        return self.difference_lots == 0
 
 
 @attrs.define(eq=False)
