@@ -48,7 +48,19 @@ def test_f2_orders_in_flight_are_unknown_to_the_next_session_and_live_ones_stay(
     assert bench.status(-1) is OrderStatus.CANCELLING
     bench.restart()
     assert [bench.status(rung) for rung in (-1, -2, -3, -4)] == [OrderStatus.UNKNOWN] * 4
-    assert bench.state.grid.fields.conditions == (Condition.STARTING,)
+    assert bench.state.grid.fields.conditions == (Condition.PAUSED, Condition.STARTING)
+
+
+def test_a_pause_holds_until_the_operator_ends_it_and_other_circumstances_are_looked_at_anew() -> None:
+    bench = Bench()
+    bench.ladder()
+    for condition in (Condition.PAUSED, Condition.KLINES_STALE, Condition.USER_STREAM_SILENT):
+        bench.tell(ConditionChanged(condition=condition, active=True))
+    bench.settle()
+    bench.restart()
+    assert placed(bench.open_door()) == {}
+    assert bench.state.grid.fields.conditions == (Condition.PAUSED,)
+    assert len(placed(bench.tell(ConditionChanged(condition=Condition.PAUSED, active=False)))) == 3
 
 
 def test_f17_s15_a_restart_keeps_lattice_centre_slots_and_places_nothing_beside_them() -> None:
@@ -238,6 +250,27 @@ def test_f18_s16_orders_that_are_not_ours_change_nothing() -> None:
     bench.state.grid.update(sequence=msgspec.json.decode(before)["fields"]["sequence"])
     assert bench.state.image() == before
     bench.state.grid.update(sequence=fields.sequence)
+
+
+def test_f18_another_bots_live_orders_and_fills_are_not_ours() -> None:
+    """Its ids are of our grammar: only the bot field tells. Nothing is adopted, its fills are foreign."""
+    bench = one_level()
+    bench.ladder()
+    other = PlaceOrder(
+        client_order_id=encode(OrderIdParts(bot="zzzzzz", session=1, generation=1, role="o", rung=-2, stride=1)),
+        side=Side.BUY,
+        quantity_lots=QuantityLots(5),
+        price_ticks=PriceTicks(rung_price(-2)),
+        post_only=True,
+        reduce_only=False,
+    )
+    bench.tell(bench.exchange.accept(other), StraySeen(order=bench.exchange.record(other.client_order_id)))
+    assert bench.state.grid.strays == {}
+    assert bench.state.grid.book.get(-2) is None
+    bench.tell(bench.exchange.fill(other.client_order_id))
+    assert bench.state.grid.book.get(-2) is None
+    assert bench.state.grid.fields.foreign_lots == 5
+    bench.check_books()
 
 
 def test_an_order_with_another_quantity_than_ours_halts() -> None:

@@ -46,13 +46,15 @@ def start_session(grid: Grid, start: SessionStarted) -> None:
             raise InvariantBroken("the lattice cannot change while a slot holds an order or inventory")
         slots = ()
         grid.update(anchor_ticks=None, centre=None, stride=1, stride_changed_at_ms=0, trigger=Trigger.WAITING)
+    # What the operator said holds until the operator says otherwise; everything else is looked at anew.
+    paused = (Condition.PAUSED,) if Condition.PAUSED in fields.conditions else ()
     grid.update(
         bot_id=start.bot_id,
         session=start.session,
         generation=0,
         instrument=start.instrument,
         settings=start.settings,
-        conditions=(Condition.STARTING,),
+        conditions=(*paused, Condition.STARTING),
         reading=None,
     )
     if start.baseline_lots is not None:
