@@ -341,9 +341,13 @@ class Bot:
         )
         try:
             await self._exit.apply()
-            self._tied = await tie_out(desk, check, self._mark)
         except TrioGridError as error:
             log.critical(line("the exit policy could not be completed", reason=f"{type(error).__name__}: {error}"))
+            return
+        try:
+            self._tied = await tie_out(desk, check, self._mark)
+        except TrioGridError as error:
+            log.warning(line("books and account could not be compared", reason=f"{type(error).__name__}: {error}"))
 
     def _write_report(self) -> None:
         desk = self.desk
