@@ -157,6 +157,20 @@ def test_the_position_that_was_read_before_a_booking_does_not_answer_the_questio
     assert not bench.state.grid.fields.position_question
 
 
+def test_nothing_new_is_opened_while_an_exit_waits() -> None:
+    """An exit that waits for the position to be read comes before any opening."""
+    bench = Bench(settings(trailing=Trailing.NONE))
+    bench.ladder()
+    bench.fill_and_settle(-1)
+    bench.tell(bench.exchange.end(bench.order(-1).client_order_id, RecordStatus.EXPIRED, 4))
+    assert bench.fill(-2) == []
+    ended = bench.exchange.end(bench.order(-3).client_order_id, RecordStatus.CANCELED)
+    assert bench.tell(ended) == [], "the cell is free and its price is right, but the exit of -2 waits"
+    bench.pass_time(60_000)
+    follows = placed(bench.tell(bench.exchange.observe(bench.state.sequence)))
+    assert list(follows) == [-2, -1, -3], "the exits, the nearest first, and then the opening"
+
+
 # Dust and small exits ------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +256,19 @@ def test_a_small_neutral_exit_that_the_net_does_not_cover_is_dust_and_the_slot_o
     closing = placed(bench.fill(-1))[-1]
     assert (closing.quantity_lots, closing.reduce_only) == (LEVEL_LOTS + 4, False)
     bench.settle()
+    bench.check_books()
+
+
+def test_a_small_exit_that_is_not_covered_takes_no_plain_exits_place() -> None:
+    bench = Bench(settings(Mode.NEUTRAL, levels_below=2, levels_above=3, trailing=Trailing.NONE), SMALL)
+    bench.ladder()
+    bench.fill_and_settle(0, 1, 2, -1)
+    bench.price(rung_price(-2) + 1)
+    bench.settle()
+    bench.fill(-2, 4)
+    follows = bench.tell(bench.exchange.end(bench.order(-2).client_order_id, RecordStatus.CANCELED))
+    assert cancelled(follows) == []
+    assert bench.status(-1) is OrderStatus.LOCKED, "its exit lies farther out, and it is plain: no position is needed"
     bench.check_books()
 
 
