@@ -69,6 +69,12 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def test_the_readme_leads_to_every_document() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    documents = [str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")]
+    assert [name for name in documents if f"]({name})" not in text] == []
+
+
 def test_every_configuration_that_a_document_names_exists() -> None:
     for document in DOCUMENTS:
         for name in re.findall(r"configs/[a-z-]+\.toml", document.read_text(encoding="utf-8")):
