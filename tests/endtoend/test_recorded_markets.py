@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from tests.endtoend.live import MINUTE_MS, RECORDED, at, cut, replay_config, trading, until_exchange
+from tests.endtoend.processes import ROOT, command
 from trio_grid.domain.slot import Role
 
 pytestmark = [
@@ -138,3 +139,17 @@ liquidity_filter = false
         assert not running.over.is_set()
     assert running.report.after.counters.fills >= 4
     assert running.report.after.ledger.round_trips >= 1
+
+
+def test_the_replay_configuration_from_the_command_line(tmp_path: Path) -> None:
+    market = cut(RECORDED / SPOT.format("2022-11"), tmp_path / "BTCUSDT-1m.csv", "2022-11-09 15:00", 60)
+    config = ROOT / "configs" / "replay.toml"
+    journal = tmp_path / "replay.sqlite3"
+    code, shown = command(
+        tmp_path, "run", config, "--market", market, "--speed", 60, "--for", "12s", "--set", f'journal.path="{journal}"'
+    )
+    assert code == 0
+    assert "kline subscription confirmed symbol=BTCUSDT interval=1m" in shown
+    assert "ties out: yes" in shown
+    code, shown = command(tmp_path, "journal", "replay", journal)
+    assert (code, "no difference" in shown) == (0, True), shown

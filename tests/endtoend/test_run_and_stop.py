@@ -35,11 +35,11 @@ EMBEDDED = '[exchange]\nkind = "paper"\n'
 
 
 def test_a_recording_that_ends_is_told_and_the_stop_is_clean(tmp_path: Path) -> None:
-    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(5), seconds=6)
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(5), seconds=3.5)
     config = tmp_path / "replay.toml"
     config.write_text(f'{EMBEDDED}[risk]\nprice_stale_s = 1\n[journal]\npath = "replay.sqlite3"\n{GRID}')
     arguments = ("run", config, "--market", tape)
-    code, shown = command(tmp_path, *arguments, "--for", "13s")
+    code, shown = command(tmp_path, *arguments, "--for", "8s")
     assert code == 0
     assert "the recording has ended" in shown
     assert "condition=PRICE_STALE active=True" in shown
@@ -49,7 +49,7 @@ def test_a_recording_that_ends_is_told_and_the_stop_is_clean(tmp_path: Path) -> 
     code, shown = command(tmp_path, *arguments, "--for", "2s")
     assert code == 2
     assert "is at its end: `run --fresh` starts it over" in shown
-    code, shown = command(tmp_path, *arguments, "--for", "3s", "--fresh")
+    code, shown = command(tmp_path, *arguments, "--for", "2s", "--fresh")
     assert code == 0
     assert "session=1 fresh=True" in shown
     assert command(tmp_path, "journal", "replay", tmp_path / "replay.sqlite3")[0] == 0
