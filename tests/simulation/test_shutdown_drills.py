@@ -185,30 +185,26 @@ def run_drill(folder: Path, steps: AtSteps, policy: ExitPolicy) -> None:
 
 
 class Drills:
-    """The steps of the undisturbed session, and a folder for each drill."""
+    """A folder for each drill, the steps to take, and what was done."""
 
-    def __init__(self, factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, counts: dict[ExitPolicy, int], factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self._counts = counts
         self._factory = factory
         self._capsys = capsys
         self._began_at = time.monotonic()
-        self._counts = {policy: self._undisturbed(policy) for policy in POLICIES}
-        self.count = max(self._counts.values())
-        assert self.count >= 500
+        self.count = max(counts.values())
         self.taken = 0
-
-    def _undisturbed(self, policy: ExitPolicy) -> int:
-        """Return the steps of a session that nothing cuts off, its exit policy included."""
-        steps = AtSteps()
-        run_drill(self.folder(), steps, policy)
-        return steps.count
+        self.stride = 1
 
     def folder(self) -> Path:
         return self._factory.mktemp("drill")
 
     def sample(self, size: int) -> Iterator[tuple[int, ExitPolicy]]:
         """Yield every step, or about `size` of them evenly spread, with policies in turn."""
-        stride = 1 if ALL else max(1, self.count // size)
-        for k in range((stride + 1) // 2, self.count + 1, stride):
+        self.stride = 1 if ALL else max(1, self.count // size)
+        for k in range((self.stride + 1) // 2, self.count + 1, self.stride):
             policy = POLICIES[self.taken % len(POLICIES)]
             if k <= self._counts[policy]:
                 yield k, policy
@@ -218,12 +214,28 @@ class Drills:
         """Print what was done."""
         seconds = time.monotonic() - self._began_at
         with self._capsys.disabled():
-            print(f"\n{what}: {self.taken} drills over {self.count} steps in {seconds:.1f} s")  # noqa: T201
+            print(  # noqa: T201
+                f"\n{what}: {self.taken} drills, at each {self.stride}. of {self.count} steps, in {seconds:.1f} s"
+            )
+
+
+@pytest.fixture(scope="module")
+def step_counts(tmp_path_factory: pytest.TempPathFactory) -> dict[ExitPolicy, int]:
+    """The steps of a session that nothing cuts off, its exit policy included."""
+    counts: dict[ExitPolicy, int] = {}
+    for policy in POLICIES:
+        steps = AtSteps()
+        run_drill(tmp_path_factory.mktemp("undisturbed"), steps, policy)
+        counts[policy] = steps.count
+    assert min(counts.values()) >= 500
+    return counts
 
 
 @pytest.fixture
-def drills(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]) -> Drills:
-    return Drills(tmp_path_factory, capsys)
+def drills(
+    step_counts: dict[ExitPolicy, int], tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> Drills:
+    return Drills(step_counts, tmp_path_factory, capsys)
 
 
 def cancel(life: Life) -> None:
