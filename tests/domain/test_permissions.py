@@ -1,4 +1,4 @@
-"""The permission table of DESIGN 3, cell by cell, and that doors only ever take away."""
+"""The permission table, cell by cell, and that doors only ever take away."""
 
 from __future__ import annotations
 

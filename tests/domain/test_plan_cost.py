@@ -1,4 +1,4 @@
-"""A plan costs what changed: the same number of function calls at 10 and at 10,000 slots (DESIGN 4b)."""
+"""A plan costs what changed: the same number of function calls at 10 and at 10,000 slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quiet band (DESIGN 4b): deciding only outside it gives the same actions and the same state, byte for byte."""
+"""The quiet band: deciding only outside it gives the same actions and the same state, byte for byte."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _regime_doors(reading: RegimeReading, settings: GridSettings) -> Iterable[Do
 def permissions(
     state: TradingState, conditions: Iterable[Condition], reading: RegimeReading | None, settings: GridSettings
 ) -> Permissions:
-    """Return what the table of DESIGN 3 permits: each door only takes away."""
+    """Return what the permission table permits: each door only takes away."""
     doors = closed_doors(state, conditions, reading, settings)
     return Permissions(
         opens=tuple(use for use in Use if not any(use in door.stops for door in doors)),

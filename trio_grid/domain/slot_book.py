@@ -1,7 +1,7 @@
 """The slots in use, with the sorted indices and sums that let a plan cost what changed and not what there is.
 
 Everything here is derived from the slots alone: `put` takes a slot's old contributions out and the new ones in. A plan
-looks at the ends of sorted lists and at sums, so its cost does not depend on the number of slots (DESIGN 4b).
+looks at the ends of sorted lists and at sums, so its cost does not depend on the number of slots.
 """
 
 from __future__ import annotations

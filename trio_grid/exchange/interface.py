@@ -52,7 +52,7 @@ class UserStreamEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscription(Protocol[EventT]):
-    """A confirmed stream of events on one connection. It never reconnects by itself: its owner does (STYLE 18).
+    """A confirmed stream of events on one connection. It never reconnects by itself: its owner does.
 
     Iteration raises ExchangeUnreachable when the connection ends or goes stale, ListenKeyGone when the key expired.
     """

@@ -1,4 +1,4 @@
-"""Owns the one loop that keeps a connection alive: open, use, lose, wait with jitter, open again (STYLE 18).
+"""Owns the one loop that keeps a connection alive: open, use, lose, wait with jitter, open again.
 
 A transient loss is answered here; anything else leaves the loop and ends the nursery. It never decides about orders.
 """

@@ -1,4 +1,4 @@
-"""Owns the wish to stop: signals, the control command and `--for` become one event (STYLE 16).
+"""Owns the wish to stop: signals, the control command and `--for` become one event.
 
 No handler touches any state of the bot. It lives in a nursery outside the bot's, until the exit policy has ended:
 otherwise a second Ctrl-C would become a KeyboardInterrupt inside the policy.

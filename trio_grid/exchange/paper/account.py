@@ -15,7 +15,7 @@ from trio_grid.exchange.paper.symbols import PaperSymbol
 
 DAY_MS = 86_400_000
 UNFILLED_MEMORY_MS = 3 * DAY_MS
-"""Cancelled or expired orders without a trade are forgotten after this (BINANCE.md section 4)."""
+"""Cancelled or expired orders without a trade are forgotten after this, as on the real exchange."""
 MEMORY_MS = 90 * DAY_MS
 """Everything else that is closed is forgotten after this."""
 MOST_ORDERS, MOST_TRADES, MOST_INCOME = 100_000, 100_000, 200_000

@@ -1,7 +1,7 @@
 """Owns the margin arithmetic of cross positions: unrealized PnL, initial and maintenance margin, liquidation price.
 
 It must never change anything. Mark prices are in half ticks (best bid + best ask), amounts in units of 1e-8.
-Formulas: BINANCE.md section 6.
+The formulas are those of the exchange's documentation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Owns the rules that an order request must pass by itself: its parameters, the symbol's filters, the price band.
 
 It must never look at accounts or the book (those rules are in `trading`). The order of checks is ours, the codes are
-Binance's (BINANCE.md section 5).
+Binance's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Owns the booking of what happens to accounts: fills, expiries, reduce-only knock-outs, funding, liquidation.
 
 It must never decide who trades with whom. Every change gives its user events, in the exchange's order: for a fill
-TRADE_LITE, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE (BINANCE.md section 0, fact 4).
+TRADE_LITE, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE, as recorded on the real exchange.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Owns the texts: records of the exchange as JSON-ready Binance bodies and user-stream payloads.
 
 It must never decide or change anything. REST pads numbers to the symbol's precision, ORDER_TRADE_UPDATE and
-ACCOUNT_UPDATE trim them, TRADE_LITE pads (BINANCE.md section 0, fact 5).
+ACCOUNT_UPDATE trim them, TRADE_LITE pads, as recorded on the real exchange.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def entry_price(symbol: PaperSymbol, position: Position) -> Decimal:
 
 
 def break_even_price(symbol: PaperSymbol, position: Position) -> Decimal:
-    """Return entry x (1 + taker fee) for a long, x (1 - taker fee) for a short (BINANCE.md section 6)."""
+    """Return entry x (1 + taker fee) for a long, x (1 - taker fee) for a short."""
     rate = Decimal(symbol.instrument.taker_fee_rate).scaleb(-8)
     value = entry_price(symbol, position) * (1 + rate if position.lots > 0 else 1 - rate)
     return value.quantize(Decimal("0.00000001"), ROUND_HALF_EVEN)

@@ -38,7 +38,7 @@ _U = errors.OrderOutcomeUnknown
 class WireError(enum.Enum):
     """Every error that the futures protocol of this project knows, by a name of its own."""
 
-    # General (BINANCE.md 0, 2, 3)
+    # General
     UNKNOWN = ErrorRow(500, -1000, "An unknown error occurred while processing the request.", _U)
     SERVICE_UNKNOWN = ErrorRow(503, -1000, "Unknown error, please check your request or try again later.", _U)
     SERVICE_UNAVAILABLE = ErrorRow(503, -1000, "Service Unavailable.", _B)
