@@ -79,3 +79,16 @@ def test_every_configuration_that_a_document_names_exists() -> None:
     for document in DOCUMENTS:
         for name in re.findall(r"configs/[a-z-]+\.toml", document.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), f"{document}: {name}"
+
+
+def test_every_rule_and_failure_that_the_code_names_is_explained() -> None:
+    table = (ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^\| ([RSF]\d+) \|", table, re.MULTILINE))
+    named: set[str] = set()
+    for path in [*(ROOT / "trio_grid").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        named |= {word.upper() for word in re.findall(r"\bdef test_([sf]\d+)_", text)}
+        named |= set(re.findall(r"\(([RSF]\d{1,2})\)", text))
+    assert len(explained) == 15 + 19 + 28
+    assert named >= {"R1", "S3", "F1"}
+    assert named <= explained
