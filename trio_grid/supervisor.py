@@ -210,6 +210,7 @@ class Bot:
         state = recover(self._journal, strategy=self._options.strategy)
         self._fresh = state is None
         check_lattice(self._journal, state, instrument, settings.lattice, new_lattice=self._options.new_lattice)
+        session_start.refuse_mode(state, settings.mode)
         await self._patiently(
             "the open orders",
             lambda: session_start.settle_strays(

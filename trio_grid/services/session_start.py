@@ -13,10 +13,12 @@ from trio_grid.config.schema import AccountConfig
 from trio_grid.domain.actions import CancelOrder
 from trio_grid.domain.client_order_id import decode
 from trio_grid.domain.events import CancelAcknowledged, OrderRecord
+from trio_grid.domain.grid_state import GridState
 from trio_grid.domain.inputs import PositionAccepted, TradingState, TradingStateChanged
 from trio_grid.domain.instrument import Instrument
 from trio_grid.domain.lattice import Lattice
-from trio_grid.domain.settings import LatticeSettings
+from trio_grid.domain.settings import LatticeSettings, Mode
+from trio_grid.domain.slot import Use
 from trio_grid.errors import StartRefused, UnexplainedHoldings
 from trio_grid.exchange.interface import AccountSummary, Execution
 from trio_grid.manager import PositionManager
@@ -74,6 +76,23 @@ def _changes(account: AccountSummary, wanted: AccountConfig) -> list[str]:
     if wanted.margin_type is not None and wanted.margin_type.value != account.margin_type:
         changes.append(f"margin type {wanted.margin_type.value} (now {account.margin_type})")
     return changes
+
+
+def refuse_mode(state: GridState | None, mode: Mode) -> None:
+    """Raise StartRefused if slots are in use that the mode does not have.
+
+    In long mode a closing is reduce-only and sells; what a short slot holds could never be bought back beside it.
+    """
+    wrong = {Mode.LONG: Use.SHORT, Mode.SHORT: Use.LONG}.get(mode)
+    slots = () if state is None else state.grid.book.in_order()
+    kept = [slot for slot in slots if slot.use is wrong and slot.occupied]
+    if kept:
+        raise StartRefused(
+            f"grid.mode is {mode.value}, and {len(kept)} slots of the journal are used {wrong}: "
+            + ", ".join(str(slot.rung) for slot in kept)
+            + f". Go on with the mode that opened them, or `{Mode.NEUTRAL.value}`, until they are closed; or stop it"
+            " once with --set exit.policy=flatten"
+        )
 
 
 async def highest_session(execution: Execution, instrument: Instrument, bot_id: str) -> int:
