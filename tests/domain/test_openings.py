@@ -215,6 +215,22 @@ def test_an_intent_that_never_left_is_tried_again_under_a_new_id() -> None:
     assert again.client_order_id != opening.client_order_id
 
 
+def test_f24_a_refusal_of_a_cell_that_the_window_has_left_is_not_remembered() -> None:
+    """Nothing would look at it again; and the state after a restart has to be the state before it."""
+    bench = Bench(settings(levels_below=1))
+    opening = placed(bench.open_door())[-1]
+    bench.actions.clear()
+    bench.tell(refused(opening, RejectReason.POST_ONLY))
+    assert bench.slot(-1).retries == 1
+    bench.price(rung_price(5))
+    assert bench.state.grid.book.get(-1) is None, "forgotten when the window leaves"
+    late = placed(bench.all_actions)[4]
+    bench.price(rung_price(-5))
+    bench.tell(refused(late, RejectReason.POST_ONLY))
+    assert bench.state.grid.book.get(4) is None, "and not remembered when the answer comes after"
+    bench.check_books()
+
+
 def test_one_refused_opening_does_not_hold_up_the_others() -> None:
     bench = Bench()
     bench.open_door()
