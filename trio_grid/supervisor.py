@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -285,7 +286,7 @@ class Bot:
             desk, check, FilterWatch(desk, self._units_changed.set), interval_s=risk.reconcile_interval_s
         )
         updates = OrderUpdates(desk, self._names, reconciler.request)
-        prices = PriceFeed(desk)
+        prices = PriceFeed(desk, partial(reconciler.request, filters=True))
         self.control = ControlDesk(desk, reconciler, self._stop)
         if self._options.control_socket is not None:
             await nursery.start(ControlSocket(self._options.control_socket, self.control.handle).run)

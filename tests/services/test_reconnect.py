@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 import pytest
 import trio
@@ -52,7 +52,7 @@ async def test_a_lost_session_is_opened_again_and_a_fatal_one_ends_the_loop(auto
     loop = Reconnector("test stream", Backoff(jitter=lambda: 1.0), lost.append)
     with pytest.raises(CredentialsRefused):
         await loop.run(session)
-    assert [round(b - a, 3) for a, b in itertools.pairwise(opened)] == [1.2, 1.4]
+    assert [round(b - a, 3) for a, b in pairwise(opened)] == [1.2, 1.4]
     assert lost == ["ExchangeUnreachable: gone"] * 2
 
 
@@ -77,6 +77,23 @@ async def test_a_dropped_session_is_opened_again(autojump_clock: MockClock) -> N
             nursery.cancel_scope.cancel()
     assert sessions == 4
     assert lost == ["silent"] * 3
+
+
+async def test_a_connection_that_fails_right_after_its_confirmation_is_no_success(autojump_clock: MockClock) -> None:
+    opened: list[float] = []
+    loop = Reconnector("test stream", Backoff(jitter=lambda: 1.0), lambda _: None)
+
+    async def session() -> None:
+        opened.append(trio.current_time())
+        loop.confirmed()
+        await trio.sleep(10 if len(opened) == 4 else 0.1)
+        raise ExchangeUnreachable("gone")
+
+    with trio.move_on_after(20):
+        await loop.run(session)
+    pauses = [round(later - earlier - 0.1, 3) for earlier, later in pairwise(opened)]
+    assert pauses[:3] == [0.2, 0.4, 0.8]
+    assert pauses[3] == pytest.approx(9.9 + 0.2)
 
 
 async def test_cancellation_ends_the_loop_itself(autojump_clock: MockClock) -> None:

@@ -67,8 +67,11 @@ async def test_finer_units_begin_a_new_session_with_rescaled_books(autojump_cloc
             # The same prices in ticks a tenth as large; nothing rests, so the exchange's own books need no rescaling.
             change_instrument(table, msgspec.structs.replace(before.instrument, tick_size=Decimal("0.01")))
             table.market.path = lambda time_ms: 10 * waves(40, 2_000)(time_ms)
-            await running.until(lambda: running.snapshot().session == before.session + 1, 400)
-            await running.until(lambda: running.bot.board.phase == "trading" and table.open_roles()["o"] == 4, 100)
+            # The first price that is no whole number of old ticks has the filters looked at.
+            await running.until(lambda: running.snapshot().session == before.session + 1, 10)
+            await running.until(lambda: running.bot.board.phase == "trading")
+            running.pause(False)
+            await running.until(lambda: table.open_roles()["o"] == 4, 100)
             after = running.snapshot()
             assert before.anchor_ticks is not None
             assert after.anchor_ticks == 10 * before.anchor_ticks

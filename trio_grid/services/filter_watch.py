@@ -57,8 +57,8 @@ class FilterWatch:
         self._desk.dispatcher.carry_out(self._desk.manager.set_condition(Condition.FILTERS_CHANGED, True, words))
         if old.tick_size % new.tick_size or old.lot_size % new.lot_size:
             raise StartRefused(
-                f"{words}. The new units do not divide the old ones, so the books cannot be expressed in them: close what"
-                " the bot holds by hand, cancel its orders, and begin with a new journal"
+                f"{words}. The new units do not divide the old ones, so the books cannot be expressed in them: close"
+                " what the bot holds by hand, cancel its orders, and begin with a new journal"
             )
         log.warning(line(f"{words}; a new session begins in the new units"))
         self._begin_again()

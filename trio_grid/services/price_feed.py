@@ -6,10 +6,12 @@ on. It must never queue prices.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from trio_grid.domain.events import BookTicker
-from trio_grid.errors import ExchangeError
+from trio_grid.errors import ExchangeError, MalformedAnswer
 from trio_grid.services.desk import Desk
 from trio_grid.services.reconnect import Reconnector
 
@@ -20,8 +22,10 @@ MAX_DRAIN_ROUNDS = 32
 class PriceFeed:
     """The loop of the prices. `reconnect` may be called by the watchdog when the socket is up but silent."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, doubt_filters: Callable[[str], None]) -> None:
+        """`doubt_filters` is told when a price could not be understood."""
         self._desk = desk
+        self._doubt_filters = doubt_filters
         self._newest: BookTicker | None = None
         self._arrived = 0
         self._wake = trio.Event()
@@ -82,3 +86,6 @@ class PriceFeed:
         board.reconnects["price"] = board.reconnects.get("price", 0) + 1
         if board.ticker is None:
             board.waiting_for = f"a first price ({reason})"
+        if reason.startswith(MalformedAnswer.__name__):
+            # A price that is no whole number of ticks is most likely one in new units.
+            self._doubt_filters(reason)

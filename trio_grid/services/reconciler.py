@@ -45,6 +45,7 @@ class Reconciler:
         self._backoff: Backoff = desk.backoff()
         self._wake = trio.Event()
         self._requested: str | None = None
+        self._filters_doubted = False
         self._full_at = 0.0
         self._question_at = math.inf
         self._passes = 0
@@ -57,9 +58,10 @@ class Reconciler:
 
     # Asked by others ------------------------------------------------------------------------------------------------
 
-    def request(self, reason: str) -> None:
-        """Ask for a full pass as soon as possible."""
+    def request(self, reason: str, *, filters: bool = False) -> None:
+        """Ask for a full pass as soon as possible; with `filters`, the symbol's filters are looked at first."""
         self._requested = reason
+        self._filters_doubted = self._filters_doubted or filters
         self._wake.set()
 
     async def pass_after(self, reason: str) -> ReconciliationSummary:
@@ -119,8 +121,9 @@ class Reconciler:
         losses = self._desk.board.user_stream_losses
         stood = self._desk.board.user_stream_up
         funding = self._passes % FUNDING_EVERY_PASSES == 0 or reason != "interval"
-        if self._passes % FILTERS_EVERY_PASSES == FILTERS_EVERY_PASSES - 1:
+        if self._filters_doubted or self._passes % FILTERS_EVERY_PASSES == FILTERS_EVERY_PASSES - 1:
             await self._filters.look()
+            self._filters_doubted = False
         summary = await self._check.full_pass(reason, funding=funding)
         self._passes += 1
         self._ended = number

@@ -64,6 +64,11 @@ class Backoff:
         return max(ceiling * (0.5 + self.jitter() / 2), at_least_s or 0.0)
 
 
+STABLE_AFTER_S = 5.0
+"""A connection that ends sooner after it was confirmed does not count as a success: the exchange limits how many
+connections may be opened, and one that is confirmed and fails at its first message would be opened for ever."""
+
+
 class Reconnector:
     """Runs one session after the other until it is cancelled or a session fails for good."""
 
@@ -74,16 +79,21 @@ class Reconnector:
         self._on_lost = on_lost
         self._session: trio.CancelScope | None = None
         self._drop_reason = ""
+        self._confirmed_at: float | None = None
 
     def confirmed(self) -> None:
-        """Called by the session when its connection is usable."""
-        self._backoff.reset()
+        """Called by the session when its connection is usable; repeated calls change nothing."""
+        if self._confirmed_at is None:
+            self._confirmed_at = trio.current_time()
 
     def drop(self, reason: str) -> None:
         """End the present session as if its connection had broken; the loop opens another one."""
         if self._session is not None:
             self._drop_reason = reason
             self._session.cancel()
+
+    def _was_stable(self) -> bool:
+        return self._confirmed_at is not None and trio.current_time() - self._confirmed_at >= STABLE_AFTER_S
 
     async def run(self, session: Callable[[], Awaitable[None]]) -> None:
         """Run sessions for ever.
@@ -94,6 +104,7 @@ class Reconnector:
         while True:
             retry_after_s: float | None = None
             reason = ""
+            self._confirmed_at = None
             with trio.CancelScope() as self._session:
                 try:
                     await session()
@@ -106,6 +117,8 @@ class Reconnector:
             if self._session.cancelled_caught:
                 reason = self._drop_reason
             self._session = None
+            if self._was_stable():
+                self._backoff.reset()
             pause_s = self._backoff.next_s(retry_after_s)
             log.warning(line(f"{self._name} lost", reason=reason, again_in_s=f"{pause_s:.2f}"))
             self._on_lost(reason)
