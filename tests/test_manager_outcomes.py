@@ -53,6 +53,15 @@ async def test_a_price_inside_the_band_costs_no_decision() -> None:
     assert manager.on_price(ticker(ANCHOR + INTERVAL)).records
 
 
+async def test_a_band_of_an_older_sequence_does_not_hold() -> None:
+    manager = ready()
+    manager.on_price(ticker(ANCHOR))
+    manager._state.apply(ConditionChanged(condition=Condition.PAUSED, active=True), START_MS)
+    plans = manager._state.plans
+    manager.on_price(ticker(ANCHOR))
+    assert manager._state.plans > plans, "four comparisons: low, high, time and the sequence"
+
+
 async def test_on_time_decides_when_the_budget_is_refilled() -> None:
     clock = Clock()
     manager = new_manager(clock)
