@@ -15,7 +15,7 @@ from tests.domain.grid_bench import (
     settings,
 )
 from trio_grid.domain.events import OrderRefused, RecordStatus, RejectReason, Side
-from trio_grid.domain.inputs import TradesWalked, TradingState, TradingStateChanged
+from trio_grid.domain.inputs import Condition, ConditionChanged, TradesWalked, TradingState, TradingStateChanged
 from trio_grid.domain.instrument import MoneyUnits
 from trio_grid.domain.settings import Mode, Trailing
 from trio_grid.domain.slot import OrderStatus, Role
@@ -120,4 +120,25 @@ def test_a_refused_cell_near_the_price_comes_before_farther_ones_when_room_is_sc
         bench.pass_time(60_000)
         bench.settle()
     assert -1 in bench.resting()
+    bench.check_books()
+
+
+@pytest.mark.parametrize(("mode", "rung", "sign"), [(Mode.LONG, -1, 1), (Mode.SHORT, 0, -1)])
+@pytest.mark.parametrize("beyond", [0, 1, 19, 21, 400, 90_000])
+def test_a_post_only_closing_goes_to_the_market_however_far_that_is_past_the_exit(
+    mode: Mode, rung: int, sign: int, beyond: int
+) -> None:
+    """Refused one tick at a time it would wait until the price came back: the profit would be lost."""
+    bench = Bench(settings(mode, levels_below=1, levels_above=1, closings_post_only=True, trailing=Trailing.NONE))
+    bench.ladder()
+    report = bench.fill_silently(rung)
+    bench.tell(ConditionChanged(condition=Condition.USER_STREAM_DOWN, active=True))
+    bench.tell(report)
+    exit_price = bench.slot(rung).exit_price_ticks
+    # The middle of the book is half a tick off, as it is when the spread is one tick.
+    bench.price(exit_price + sign * beyond + 0.5)
+    closing = placed(bench.tell(ConditionChanged(condition=Condition.USER_STREAM_DOWN, active=False)))[rung]
+    assert closing.post_only
+    assert closing.price_ticks == exit_price + sign * beyond + (1 if sign > 0 else 0)
+    bench.settle()
     bench.check_books()

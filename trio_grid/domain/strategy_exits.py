@@ -24,7 +24,7 @@ def next_exit(grid: Grid, probe: Probe, budget: OrdersLeft) -> Intent | None:
     slot = _next_in_line(grid, probe) or _coverable_small(grid)
     if slot is None or _waits_for_the_position(grid, slot):
         return None
-    closing = _closing(grid, slot)
+    closing = _closing(grid, probe, slot)
     if closing is None or grid.sum("unsettled") >= grid.order_capacity():
         if grid.sum("cancelling"):
             # Somebody is leaving already; cancelling more before that is settled would clear the whole ladder.
@@ -124,13 +124,16 @@ def _is_reduce_only(grid: Grid, slot: InventorySlot) -> bool:
     return notional < grid.instrument.min_notional_units
 
 
-def _closing(grid: Grid, slot: InventorySlot) -> CloseSlot | None:
+def _closing(grid: Grid, probe: Probe, slot: InventorySlot) -> CloseSlot | None:
     """Return the closing of all the slot holds; None if the position does not cover a reduce-only one."""
     reduce_only = _is_reduce_only(grid, slot)
     lots = _closable_lots(grid, slot, grid.instrument.max_quantity_lots, reduce_only)
     if lots is None:
         return None
-    price = slot.exit_price_ticks + slot.use.sign * slot.reprice_ticks
+    price: int = slot.exit_price_ticks
+    if grid.settings.closings_post_only:
+        price = _passive_price(probe, slot.use, price) + slot.use.sign * slot.reprice_ticks
+        price = max(grid.instrument.min_price_ticks, min(grid.instrument.max_price_ticks, price))
     return CloseSlot(
         rung=slot.rung,
         price_ticks=PriceTicks(price),
@@ -138,6 +141,26 @@ def _closing(grid: Grid, slot: InventorySlot) -> CloseSlot | None:
         reduce_only=reduce_only,
         post_only=grid.settings.closings_post_only,
     )
+
+
+def _passive_price(probe: Probe, use: Use, price_ticks: int) -> int:
+    """Return the price, or the nearest one beyond it at which a closing would not take, if the market is past it."""
+
+    def passive(candidate: int) -> bool:
+        if use is Use.LONG:
+            return probe.below(2 * candidate)
+        return not probe.below(2 * candidate + 1)
+
+    if passive(price_ticks):
+        return price_ticks
+    taking, resting, step = price_ticks, price_ticks + use.sign, 1
+    while not passive(resting):
+        step *= 2
+        taking, resting = resting, resting + use.sign * step
+    while abs(resting - taking) > 1:
+        middle = (resting + taking) // 2
+        taking, resting = (taking, middle) if passive(middle) else (middle, resting)
+    return resting
 
 
 def _closable_lots(grid: Grid, slot: InventorySlot, most_lots: int, reduce_only: bool) -> int | None:
