@@ -111,8 +111,7 @@ class RegimeMonitor:
         """Give a reading for what is there, then one at each close."""
         while True:
             self._wake = trio.Event()
-            while self._closed:
-                self._window.add(self._closed.popleft())
+            self._take_closed()
             if self._must_fetch or not self._window.gapless:
                 self._must_fetch = False
                 await self._fetch()
@@ -123,6 +122,10 @@ class RegimeMonitor:
             await self._wake.wait()
 
     _started = False
+
+    def _take_closed(self) -> None:
+        while self._closed:
+            self._window.add(self._closed.popleft())
 
     async def _fetch(self) -> None:
         """Fill the window by REST; a transient error is waited out, since the stream may be the next to speak."""
@@ -136,7 +139,9 @@ class RegimeMonitor:
                 if self.reading is None:
                     self._desk.board.waiting_for = f"the klines ({error})"
                 else:
-                    self._give()  # the hole makes it STALE: openings stop until it is filled
+                    # What the stream brought meanwhile counts; a hole makes it STALE: openings stop until it is filled.
+                    self._take_closed()
+                    self._give()
                 log.warning(
                     line("klines not fetched", reason=f"{type(error).__name__}: {error}", again_in_s=f"{pause_s:.2f}")
                 )
