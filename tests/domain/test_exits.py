@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.domain.grid_bench import (
     ANCHOR,
+    BOT,
     LEVEL_LOTS,
     Bench,
     cancelled,
@@ -16,6 +18,7 @@ from tests.domain.grid_bench import (
     settings,
 )
 from trio_grid.domain.actions import PlaceOrder
+from trio_grid.domain.client_order_id import OrderIdParts, encode
 from trio_grid.domain.events import (
     OrderRefused,
     RecordStatus,
@@ -285,10 +288,22 @@ def test_neutral_closings_are_plain_because_the_net_may_have_the_other_sign() ->
 
 
 def test_a_closing_above_the_maximum_quantity_is_split_one_order_after_the_other() -> None:
-    bench = Bench(settings(levels_below=1), instrument(max_quantity_lots=QuantityLots(10)))
+    bench = Bench(settings(levels_below=1), instrument(max_quantity_lots=QuantityLots(LEVEL_LOTS)))
     bench.ladder()
-    bench.fill(-1)
+    bench.tell(ConditionChanged(condition=Condition.USER_STREAM_DOWN, active=True))
+    bench.tell(bench.fill_silently(-1))
+    # A late trade of an order of the last session adds to the slot.
+    late = msgspec.structs.replace(
+        bench.exchange.orders[bench.all_actions[-1].client_order_id].action,
+        client_order_id=encode(OrderIdParts(bot=BOT, session=1, generation=99, role="o", rung=-1, stride=1)),
+    )
+    bench.exchange.accept(late)
+    bench.tell(bench.exchange.fill(late.client_order_id, 8))
+    assert bench.slot(-1).inventory_lots == 18
+    bench.exchange.cancel(late.client_order_id)
+    first = placed(bench.tell(ConditionChanged(condition=Condition.USER_STREAM_DOWN, active=False)))[-1]
     bench.settle()
-    # A stray opening of the last session adds to the slot.
-    assert bench.order(-1).quantity_lots == 10
+    second = placed(bench.fill(-1))[-1]
+    assert [first.quantity_lots, second.quantity_lots] == [10, 8]
+    bench.settle()
     bench.check_books()

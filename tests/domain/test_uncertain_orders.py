@@ -166,6 +166,15 @@ def test_r4_a_trade_forbids_the_proof_of_absence() -> None:
     assert bench.slot(-1).inventory_lots == 2
 
 
+def test_absence_says_nothing_while_the_answer_to_the_placement_is_under_way() -> None:
+    bench = one_level()
+    opening = placed(bench.open_door())[-1]
+    for asked_at_ms in (FIRST_PROOF_MS + 60_000, FIRST_PROOF_MS + 120_000):
+        absent(bench, opening.client_order_id, asked_at_ms)
+    assert bench.status(-1) is OrderStatus.PENDING
+    assert bench.order(-1).absent_at_ms is None
+
+
 def test_a_record_between_two_absences_starts_the_proof_anew() -> None:
     bench = one_level()
     opening = lost_opening(bench, reached=True)
