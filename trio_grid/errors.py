@@ -29,6 +29,7 @@ TrioGridError
         ├── ExchangeOverloaded    503 B, C, D: definitely not executed; back off
         ├── ClockSkew             -1021: the timestamp is outside recvWindow
         ├── ListenKeyGone         -1125
+        ├── UnknownSymbol         -1121
         └── CredentialsRefused    fatal: key, permissions or signature
 """
 
@@ -213,6 +214,12 @@ class ListenKeyGone(RequestRefused):
     """The user stream's key is no longer valid."""
 
     advice = "A new key is requested and the gap is closed by reconciliation."
+
+
+class UnknownSymbol(RequestRefused):
+    """The exchange does not trade the symbol."""
+
+    advice = "Check grid.symbol, and that exchange.rest_url is the address of the exchange that trades it."
 
 
 class CredentialsRefused(RequestRefused):

@@ -61,7 +61,7 @@ def test_each_row_comes_back_as_its_own_exception(row: WireError) -> None:
         (-5021, errors.OrderRejected),
         (-4015, errors.OrderRejected),
         (-4046, errors.RequestRefused),
-        (-1121, errors.RequestRefused),
+        (-1121, errors.UnknownSymbol),
         (-9999, errors.RequestRefused),
     ],
 )

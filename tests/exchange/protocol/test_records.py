@@ -13,7 +13,7 @@ from tests.exchange.binance.scripted_exchange import bitcoin, exchange_info, ord
 from trio_grid import errors
 from trio_grid.domain.events import OrderRecord, RecordStatus, Side
 from trio_grid.domain.instrument import Instrument
-from trio_grid.errors import MalformedAnswer, RequestRefused, StartRefused
+from trio_grid.errors import MalformedAnswer, StartRefused, UnknownSymbol
 from trio_grid.exchange.interface import AccountSummary
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.messages import Ignored, decode
@@ -290,7 +290,7 @@ def test_an_odd_symbol_does_not_hide_the_one_that_is_traded() -> None:
 
 def test_a_symbol_that_is_not_listed_or_not_trading_is_refused() -> None:
     info = decode(json.dumps(exchange_info()), wire.WireExchangeInfo, what="test")
-    with pytest.raises(RequestRefused, match="ETHUSDT") as caught:
+    with pytest.raises(UnknownSymbol, match=r"ETHUSDT.*grid\.symbol") as caught:
         parse_instrument(info, "ETHUSDT", None)
     assert caught.value.code == -1121
     with pytest.raises(StartRefused, match="SETTLING"):

@@ -108,7 +108,7 @@ class WireError(enum.Enum):
     BAD_SIDE = ErrorRow(400, -1117, "Invalid side.", _O)
     EMPTY_CLIENT_ID = ErrorRow(400, -1118, "New client order ID was empty.", _O)
     BAD_INTERVAL = ErrorRow(400, -1120, "Invalid interval.", _R)
-    BAD_SYMBOL = ErrorRow(400, -1121, "Invalid symbol.", _R)
+    BAD_SYMBOL = ErrorRow(400, -1121, "Invalid symbol.", errors.UnknownSymbol)
     LISTEN_KEY_GONE = ErrorRow(400, -1125, "This listenKey does not exist.", errors.ListenKeyGone)
     LOOKUP_TOO_BIG = ErrorRow(400, -1127, "More than {hours} hours between startTime and endTime.", _R)
     BAD_COMBINATION = ErrorRow(400, -1128, "Combination of optional parameters invalid.", _R)

@@ -16,7 +16,7 @@ from trio_grid.domain.instrument import (
     money_units,
     whole_units,
 )
-from trio_grid.errors import MalformedAnswer, OrderOutcomeUnknown, RequestRefused, StartRefused
+from trio_grid.errors import MalformedAnswer, OrderOutcomeUnknown, RequestRefused, StartRefused, UnknownSymbol
 from trio_grid.exchange.interface import AccountSummary
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.error_codes import WireError, error_of
@@ -184,7 +184,7 @@ def parse_instrument(info: wire.WireExchangeInfo, symbol: str, fees: wire.WireCo
     """Return the symbol's units and filters; without `fees` the exchange's standard rates stand.
 
     Raises:
-        RequestRefused: the exchange does not list the symbol (-1121).
+        UnknownSymbol: the exchange does not list the symbol (-1121).
         StartRefused: the symbol is listed but not trading.
         MalformedAnswer: a filter that prices or quantities need is missing.
     """
@@ -192,7 +192,7 @@ def parse_instrument(info: wire.WireExchangeInfo, symbol: str, fees: wire.WireCo
     found = next((raw for raw, name in zip(info.symbols, names, strict=True) if name == symbol), None)
     if found is None:
         row = WireError.BAD_SYMBOL.value
-        raise RequestRefused(row.code, f"{row.text} The exchange does not list {symbol}")
+        raise UnknownSymbol(row.code, f"{row.text} The exchange does not list {symbol}")
     listed = decode(found, wire.WireSymbol, what=f"exchangeInfo of {symbol}")
     if listed.status != "TRADING":
         raise StartRefused(f"{symbol} cannot be traded now: its status is {listed.status}")
