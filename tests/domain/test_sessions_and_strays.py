@@ -12,6 +12,7 @@ from tests.domain.grid_bench import (
     LEVEL_LOTS,
     Bench,
     placed,
+    reading,
     rung_price,
     settings,
 )
@@ -23,7 +24,7 @@ from trio_grid.domain.events import (
     RecordStatus,
     Side,
 )
-from trio_grid.domain.inputs import Condition, ConditionChanged, StraySeen, TradingState
+from trio_grid.domain.inputs import Condition, ConditionChanged, StraySeen, TradesWalked, TradingState
 from trio_grid.domain.instrument import PriceTicks, QuantityLots
 from trio_grid.domain.settings import LatticeSettings, Mode, Spacing
 from trio_grid.domain.slot import OrderStatus, Role
@@ -183,6 +184,51 @@ def test_r12_a_stray_whose_slot_has_an_order_is_left_for_its_cancel() -> None:
     bench.tell(bench.exchange.fill(lost.client_order_id, 2))
     assert bench.slot(-1).inventory_lots == 2
     bench.check_books()
+
+
+def test_r12_a_stray_under_a_wider_cell_that_is_in_use_is_not_adopted() -> None:
+    bench = Bench(settings(levels_below=6, volatility_scale_milli=1_000))
+    bench.ladder(atr_ticks=100)
+    bench.now_ms += 1_000_000
+    bench.tell(reading(atr_ticks=1_200))
+    bench.settle()
+    assert bench.slot(-6).stride == 3
+    lost = stray(bench, -5)
+    bench.tell(StraySeen(order=bench.exchange.record(lost.client_order_id)))
+    assert bench.state.grid.book.get(-5) is None
+
+
+def test_r8_a_settled_order_is_not_taken_for_a_stray_by_an_old_answer() -> None:
+    bench = one_level()
+    bench.ladder()
+    old = bench.exchange.record(bench.order(-1).client_order_id)
+    bench.tell(ConditionChanged(condition=Condition.PAUSED, active=True))
+    bench.settle()
+    assert bench.state.grid.book.get(-1) is None
+    bench.tell(OrderUpdate(order=old), StraySeen(order=old))
+    assert bench.state.grid.book.get(-1) is None, "the dead stay dead"
+    assert bench.state.grid.strays == {}
+
+
+def test_a_closing_trade_beyond_the_inventory_halts_and_keeps_the_position_equation() -> None:
+    bench = one_level()
+    bench.ladder()
+    bench.fill_and_settle(-1)
+    lost = stray(bench, -1, role="c", side=Side.SELL, lots=LEVEL_LOTS + 3)
+    bench.tell(bench.exchange.fill(lost.client_order_id))
+    assert bench.trading_state() is TradingState.HALTED
+    assert "which holds 10" in bench.state.grid.fields.state_reason
+    assert bench.state.grid.position_lots == bench.exchange.position_lots == -3
+
+
+def test_trades_beyond_an_orders_quantity_halt() -> None:
+    bench = one_level()
+    bench.ladder()
+    report = bench.fill_silently(-1, 6)
+    assert report.trade is not None
+    twice = msgspec.structs.replace(report.trade, trade_id=77)
+    bench.tell(TradesWalked(trades=(report.trade, twice), watermark=0))
+    assert bench.trading_state() is TradingState.HALTED
 
 
 def test_a_stray_of_the_other_use_halts() -> None:
