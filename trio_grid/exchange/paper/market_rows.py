@@ -8,7 +8,7 @@ microseconds (spot dumps since 2025) become milliseconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import msgspec
 
@@ -17,6 +17,8 @@ from trio_grid.errors import ConfigError
 
 UNIT_DIGITS = 8
 _SCALE: int = 10**UNIT_DIGITS
+_LARGEST_UNITS = 10**30
+"""No price or quantity comes near it; a file's exponent must not make a number of a million digits."""
 _MICROSECONDS_FROM = 100_000_000_000_000
 
 
@@ -117,9 +119,9 @@ def units_of(row: RawRow, index: int, field: str) -> int:
         return int(whole or "0") * _SCALE + int(fraction[:UNIT_DIGITS].ljust(UNIT_DIGITS, "0"))
     try:
         value = Decimal(text).scaleb(UNIT_DIGITS)
-        if value.is_finite() and value == value.to_integral_value():
+        if value.is_finite() and abs(value) < _LARGEST_UNITS and value == value.to_integral_value():
             return int(value)
-    except InvalidOperation:
+    except ArithmeticError:
         pass
     raise fault(row, field, text, "a decimal number of at most eight decimals")
 

@@ -35,6 +35,8 @@ class _Row(msgspec.Struct, frozen=True):
     quantity_digits: int
 
 
+MONEY_DIGITS = 8
+"""Money is counted in units of 1e-8."""
 _TABLE: dict[str, _Row] = {
     "BTCUSDT": _Row("0.10", "0.001", "556.80", "4529764", "1000", "120", "50", 2, 3),
     "ETHUSDT": _Row("0.01", "0.001", "39.86", "306177", "10000", "2000", "20", 2, 3),
@@ -101,17 +103,20 @@ def default_instrument(symbol: str, price_decimals: int = 0, quantity_decimals: 
     base, quote = split_symbol(symbol)
     row = _TABLE.get(symbol)
     if row is None:
-        tick, lot = Decimal(1).scaleb(-(price_decimals or 4)), Decimal(1).scaleb(-quantity_decimals)
+        tick = Decimal(1).scaleb(-(price_decimals or 4))
+        lot = Decimal(1).scaleb(-min(quantity_decimals, MONEY_DIGITS - decimals(tick)))
         row = _Row(str(tick), str(lot), str(tick), str(tick * 10**9), str(lot * 10**9), str(lot * 10**8), "5", 0, 0)
     tick, lot = Decimal(row.tick), Decimal(row.lot)
     if decimals(tick) < price_decimals:
         tick = Decimal(1).scaleb(-price_decimals)
-    if decimals(lot) < quantity_decimals:
-        lot = Decimal(1).scaleb(-min(quantity_decimals, 8 - decimals(tick)))
+    if decimals(lot) < quantity_decimals or decimals(lot) + decimals(tick) > MONEY_DIGITS:
+        # One tick times one lot is whole money: the finer the tick, the coarser the finest lot.
+        lot = Decimal(1).scaleb(-min(max(quantity_decimals, decimals(lot)), MONEY_DIGITS - decimals(tick)))
     return make_instrument(
         symbol, base=base, quote=quote, tick=tick, lot=lot, min_price=Decimal(row.min_price),
-        max_price=Decimal(row.max_price), min_quantity=Decimal(row.lot), max_quantity=Decimal(row.max_quantity),
-        max_market_quantity=Decimal(row.max_market_quantity), min_notional=Decimal(row.min_notional),
+        max_price=Decimal(row.max_price), min_quantity=max(lot, Decimal(row.lot)),
+        max_quantity=Decimal(row.max_quantity), max_market_quantity=Decimal(row.max_market_quantity),
+        min_notional=Decimal(row.min_notional),
     )  # fmt: skip
 
 
