@@ -229,6 +229,7 @@ def test_trades_beyond_an_orders_quantity_halt() -> None:
     twice = msgspec.structs.replace(report.trade, trade_id=77)
     bench.tell(TradesWalked(trades=(report.trade, twice), watermark=0))
     assert bench.trading_state() is TradingState.HALTED
+    assert bench.state.grid.net_lots == 12, "what traded is in the books, whatever is wrong with it"
 
 
 def test_a_stray_of_the_other_use_halts() -> None:

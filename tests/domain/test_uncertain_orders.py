@@ -279,6 +279,26 @@ def test_an_order_that_was_seen_alive_and_is_then_called_refused_becomes_a_quest
     assert bench.all_actions == [opening]
 
 
+@pytest.mark.parametrize("answer", ["refused", "not sent"])
+def test_an_order_of_which_a_trade_is_known_is_not_freed_by_a_late_no(answer: str) -> None:
+    """The walk of the trades was faster than report and answer; the answer contradicts it, so the exchange is asked."""
+    bench = one_level()
+    opening = placed(bench.open_door())[-1]
+    bench.actions.clear()
+    name = opening.client_order_id
+    bench.exchange.accept(opening)
+    bench.exchange.fill(name, 4)
+    bench.tell(bench.exchange.walk(0))
+    assert bench.status(-1) is OrderStatus.PENDING
+    if answer == "refused":
+        bench.tell(OrderRefused(client_order_id=name, reason=RejectReason.OTHER, code=-1, message="no"))
+    else:
+        bench.tell(OrderNotSent(client_order_id=name, detail="no"))
+    assert bench.status(-1) is OrderStatus.UNKNOWN
+    assert bench.slot(-1).inventory_lots == 4
+    bench.check_books()
+
+
 def test_a_terminal_record_before_its_trades_waits_for_them() -> None:
     bench = one_level()
     bench.ladder()
