@@ -67,6 +67,29 @@ def test_the_worst_case_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
     assert "liquidation at about 9899.50, 83.5 % from the average entry" in out
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said", "left_out"),
+    [
+        (
+            ["limits.max_inventory=0.1"],
+            "price falls further, the window follows it and opens more, up to limits",
+            "no limit",
+        ),
+        (["grid.trailing=up"], "position +", "window follows"),
+        (["grid.trailing=none", "grid.mode=neutral", "grid.interval=100"], "position +", "window follows"),
+        (["grid.mode=short", "limits.max_inventory=0.1"], "price rises further", "falls"),
+        (["grid.mode=neutral", "grid.interval=100"], "price falls or rises further", "no limit"),
+    ],
+)
+def test_the_worst_case_tells_of_a_window_that_follows_the_price(
+    overrides: list[str], said: str, left_out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = check(capsys, *overrides)
+    worst = out.partition("worst case")[2]
+    assert said in worst
+    assert left_out not in worst
+
+
 def test_the_fees_stand_against_the_spacing(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = check(capsys, "grid.interval=100")
     assert "maker 0.0200 %, taker 0.0500 %" in out

@@ -22,7 +22,7 @@ from trio_grid.domain.grid_state import GridState
 from trio_grid.domain.inputs import Condition, ConditionChanged, Decision, LatticeAnchored, SessionStarted
 from trio_grid.domain.instrument import RATE_SCALE, Instrument, PriceTicks, money_decimal
 from trio_grid.domain.lattice import Lattice
-from trio_grid.domain.settings import GridSettings
+from trio_grid.domain.settings import GridSettings, Mode, Trailing
 from trio_grid.domain.snapshot import LadderRow, ladder
 from trio_grid.errors import ConfigError
 from trio_grid.exchange.binance.usdm_futures import UsdmFutures
@@ -228,7 +228,30 @@ class LadderPlan:
             orders = [order for order in self.orders if order.side is side and order.price_ticks is not None]
             if orders:
                 lines += self._worst(side, orders)
-        return lines if len(lines) > 1 else [*lines, "  nothing would be placed"]
+        return [*lines, *self._beyond_the_window()] if len(lines) > 1 else [*lines, "  nothing would be placed"]
+
+    def _beyond_the_window(self) -> list[str]:
+        """Return what a window that follows the price against the position adds to the worst case."""
+        settings, instrument = self._settings, self._facts.instrument
+        falls = settings.mode is not Mode.SHORT and settings.trailing in (Trailing.BOTH, Trailing.DOWN)
+        rises = settings.mode is not Mode.LONG and settings.trailing in (Trailing.BOTH, Trailing.UP)
+        if not (falls or rises):
+            return []
+        bounds = []
+        if settings.max_inventory_lots is not None:
+            lots = settings.max_inventory_lots
+            value = money_decimal(instrument.notional_units(self._facts.half_ticks, lots) // 2)
+            bounds.append(
+                f"limits.max_inventory: {instrument.quantity(lots)} {instrument.base_asset}, {value:.2f}"
+                f" {instrument.quote_asset} at the present price"
+            )
+        if settings.max_notional_units is not None:
+            bounds.append(f"limits.max_notional: {money_decimal(settings.max_notional_units).normalize():f}")
+        way = "falls or rises" if falls and rises else "falls" if falls else "rises"
+        return [
+            f"  when the price {way} further, the window follows it and opens more"
+            + (f", up to {' and '.join(bounds)}" if bounds else ": no limit bounds that, set limits.max_inventory")
+        ]
 
     def _worst(self, side: Side, orders: list[PlaceOrder]) -> list[str]:
         instrument, facts = self._facts.instrument, self._facts
