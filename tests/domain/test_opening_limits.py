@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.domain.grid_bench import (
     LEVEL_LOTS,
     Bench,
     cancelled,
     instrument,
+    parts_of,
     placed,
     rung_price,
     settings,
 )
 from trio_grid.domain.actions import CancelOrder
+from trio_grid.domain.events import OrderRefused, RejectReason
 from trio_grid.domain.inputs import Condition, ConditionChanged
-from trio_grid.domain.instrument import MoneyUnits
+from trio_grid.domain.instrument import MoneyUnits, QuantityLots
 from trio_grid.domain.settings import Mode
 from trio_grid.domain.slot import OrderStatus, Role
 
@@ -84,6 +88,20 @@ def test_cancels_need_no_budget() -> None:
     bench.ladder()
     bench.orders = 0
     assert cancelled(bench.tell(ConditionChanged(condition=Condition.PAUSED, active=True))) == [-3, -2, -1]
+
+
+@pytest.mark.parametrize(("mode", "rungs"), [(Mode.LONG, (-1, -2, -3)), (Mode.SHORT, (0, 1, 2))])
+def test_of_two_refused_cells_the_nearer_one_is_tried_first(mode: Mode, rungs: tuple[int, int, int]) -> None:
+    """The limit leaves room for two: the farthest took a place while both nearer ones had to pause."""
+    bench = Bench(settings(mode, max_inventory_lots=QuantityLots(2 * LEVEL_LOTS)))
+    refused = bench.open_door()
+    assert [parts_of(action).rung for action in refused] == [*rungs[:2]]
+    for action in refused:
+        bench.tell(
+            OrderRefused(client_order_id=action.client_order_id, reason=RejectReason.MARGIN, code=-2019, message="no")
+        )
+    assert bench.status(rungs[2]) is OrderStatus.PENDING
+    assert [parts_of(action).rung for action in bench.pass_time(250)] == [rungs[0]]
 
 
 # Room ----------------------------------------------------------------------------------------------------------------
