@@ -12,11 +12,15 @@ default:
 run *args: (_setup "requirements.txt")
     @exec {{ bin }}/python tools/foreground.py {{ bin }}/trio-grid run {{ args }}
 
-# All checks and all tests
-test *args: lint types imports sizes docs
+# All checks and all tests; the tests alone, in one process: `just pytest [ARGS]`
+test: lint types imports sizes docs
     @mkdir -p var/coverage && rm -f var/coverage/data*
-    @{{ bin }}/coverage run -m pytest {{ args }} < /dev/null
+    @{{ bin }}/python tools/run_tests.py
     @{{ bin }}/coverage combine --quiet && {{ bin }}/coverage report
+
+# Some tests, or all of them in one process: `just pytest tests/domain -k ledger`
+pytest *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/python -m pytest {{ args }}
 
 # Style: ruff (rules and format) and flake8-async
 lint: (_setup "requirements-dev.txt")
