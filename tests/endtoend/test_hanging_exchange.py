@@ -15,7 +15,7 @@ from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot
 from tests.endtoend.market_tapes import swinging, write_tape
 from tests.endtoend.processes import Account, bot_config, command, exchange_process, started, until
 
-HANGS_S = (1.5, 4.0, 12.0)
+HANGS_S = (1.5, 8.0)
 GRID = """
 [grid]
 symbol = "BTCUSDT"

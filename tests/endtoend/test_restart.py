@@ -82,7 +82,7 @@ def still_market(path: Path, steps: list[tuple[float, float, float]] | None = No
 
 def test_f17_s15_restart_goes_on_with_the_same_ladder(tmp_path: Path) -> None:
     # The price moves by a third of an interval while nobody looks: a fresh anchor would be another one.
-    tape = still_market(tmp_path / "BTCUSDT-aggTrades.csv", [(8.0, 60_025.0, 0.01)])
+    tape = still_market(tmp_path / "BTCUSDT-aggTrades.csv", [(4.0, 60_025.0, 0.01)])
     journal = tmp_path / "bot.sqlite3"
     with exchange_process(tmp_path, "--market", tape) as urls:
         account = Account(urls["rest_url"])
@@ -92,7 +92,7 @@ def test_f17_s15_restart_goes_on_with_the_same_ladder(tmp_path: Path) -> None:
             before = agreement(account, journal).snapshot
             assert bot.stop()[0] == 0
         assert ladder(account) == before_ids
-        until(lambda: exchange_seconds(account) > 8.5, "the price has moved")
+        until(lambda: exchange_seconds(account) > 4.5, "the price has moved")
         with started(tmp_path, "run", config, "--for", "4s") as bot:
             bot.wait_for("INFO trading ")
             code, shown = bot.end()
