@@ -122,7 +122,11 @@ def _note_stray(grid: Grid, record: OrderRecord) -> None:
     """Remember an id of ours that no slot has, for the reconciler to ask about; a settled order's echo is nothing."""
     if record.client_order_id in grid.settled or (record.status.is_terminal and record.executed_lots == 0):
         return
-    grid.strays.setdefault(record.client_order_id, 0)
+    _remember_stray(grid, record.client_order_id, 0)
+
+
+def _remember_stray(grid: Grid, client_order_id: str, booked_lots: int) -> None:
+    grid.strays[client_order_id] = grid.strays.get(client_order_id, 0) + booked_lots
     while len(grid.strays) > STRAYS_REMEMBERED:
         del grid.strays[next(iter(grid.strays))]
 
@@ -253,7 +257,7 @@ def _count_on_order(grid: Grid, slot: InventorySlot, trade: Trade) -> InventoryS
     order = slot.order
     if order is None or order.client_order_id != trade.client_order_id:
         # The order may be adopted later: its trades must not be counted as missing then.
-        grid.strays[trade.client_order_id] = grid.strays.get(trade.client_order_id, 0) + trade.quantity_lots
+        _remember_stray(grid, trade.client_order_id, trade.quantity_lots)
         return slot
     booked = order.booked_lots + trade.quantity_lots
     if booked > order.quantity_lots:
