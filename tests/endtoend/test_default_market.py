@@ -16,7 +16,8 @@ from trio_grid.config import Config, load_config
 from trio_grid.domain.instrument import money_units
 from trio_grid.exchange.binance.usdm_futures import Endpoints, open_usdm_futures
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec
+from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
 from trio_grid.exchange.paper.server import DEFAULT_KEY, DEFAULT_SECRET
 from trio_grid.exchange.protocol.signing import HmacSigner
 from trio_grid.journal.sqlite_journal import open_journal
@@ -94,3 +95,27 @@ def test_the_first_minute_has_fills_and_round_trips(name: str, tmp_path: Path) -
         assert minute.report.after.counters.fills >= 3, f"seed {seed}"
         assert minute.report.after.ledger.round_trips >= 1, f"seed {seed}"
         assert minute.report.tie_out.words == "yes", f"seed {seed}"
+
+
+def minute_range(exchange: PaperExchange, from_ms: int, minutes: int) -> float:
+    """Mean height of a minute of the market, in USDT."""
+    rows = exchange.klines({"symbol": "BTCUSDT", "interval": "1m", "limit": str(minutes + 1)}, from_ms)[:-1]
+    return sum(float(row[2]) - float(row[3]) for row in rows) / len(rows)
+
+
+def test_volatility_multiplies_the_movements_and_may_change_between_two_runs() -> None:
+    start_ms = START_MS // 60_000 * 60_000
+    later_ms = start_ms + 10 * 60_000
+    quiet = build_exchange(start_ms=start_ms, history_minutes=5, settings=market_character(0.5))
+    lively = build_exchange(start_ms=start_ms, history_minutes=5, settings=market_character(2))
+    for exchange in (quiet, lively):
+        exchange.advance(later_ms)
+    calm = minute_range(quiet, later_ms, 10)
+    assert 3 < minute_range(lively, later_ms, 10) / calm < 5
+    # The next run has another setting: the market goes on from its price, with other movements.
+    restored = build_exchange(start_ms=start_ms, history_minutes=5, settings=market_character(2))
+    restore_exchange(restored, exchange_document(quiet))
+    price = {"symbol": "BTCUSDT"}
+    assert restored.ticker_price(price, later_ms) == quiet.ticker_price(price, later_ms)
+    restored.advance(later_ms + 10 * 60_000)
+    assert minute_range(restored, later_ms + 10 * 60_000, 9) > 2.5 * calm
