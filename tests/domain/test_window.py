@@ -20,7 +20,7 @@ from tests.domain.grid_bench import (
     settings,
 )
 from trio_grid.domain.events import FundingRecord, Volatility
-from trio_grid.domain.inputs import Condition, ConditionChanged
+from trio_grid.domain.inputs import Condition, ConditionChanged, TradingState
 from trio_grid.domain.instrument import MoneyUnits, QuantityLots
 from trio_grid.domain.settings import LatticeSettings, Mode, Spacing, Trailing
 from trio_grid.domain.slot import OrderStatus, Role
@@ -147,6 +147,45 @@ def test_a_fixed_range_has_no_cell_outside_its_bounds() -> None:
         bench.settle()
         assert set(bench.resting()) <= {-2, -1, 0, 1, 2}
         assert -2 <= centre(bench) <= 3
+        assert bench.trading_state() is TradingState.ACTIVE
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_price_at_which_rungs_share_ticks_moves_the_centre_and_opens_nothing(stride: int) -> None:
+    """After a collapse the geometric cells are narrower than a tick: nothing is opened, and the grid comes to rest."""
+    lattice = LatticeSettings(spacing=Spacing.GEOMETRIC, ratio_ppm=900)
+    bench = Bench(settings(Mode.NEUTRAL, lattice=lattice, volatility_scale_milli=1_000, stride_dwell_ms=0))
+    bench.ladder(atr_ticks=100 if stride == 1 else 1_500)
+    assert bench.state.grid.fields.stride == stride
+    for ticks in (1_000, 300, 299.5, 300, 301, 40, 39, 41, 300):
+        before = bench.state.plans
+        bench.price(ticks)
+        bench.settle()
+        assert bench.resting() == {}
+        assert bench.state.plans - before < 50
+    assert bench.trading_state() is TradingState.ACTIVE
+
+
+@pytest.mark.parametrize("mode", [Mode.LONG, Mode.SHORT])
+@pytest.mark.parametrize("hysteresis_milli", [0, 150])
+def test_a_skewed_centre_never_goes_to_and_fro_at_one_price(mode: Mode, hysteresis_milli: int) -> None:
+    """Cells of very different widths, full skew: each price has an end."""
+    lattice = LatticeSettings(spacing=Spacing.GEOMETRIC, ratio_ppm=60_000)
+    chosen = settings(
+        mode,
+        lattice=lattice,
+        skew_milli=1_000,
+        max_inventory_lots=QuantityLots(LEVEL_LOTS),
+        centre_hysteresis_milli=hysteresis_milli,
+    )
+    bench = Bench(chosen)
+    bench.ladder()
+    bench.fill_and_settle(-1 if mode is Mode.LONG else 0)
+    for step in range(400):
+        before = bench.state.plans
+        bench.price(400_000 + step * 1_501.5)
+        assert bench.state.plans - before < 30
+    assert bench.trading_state() is TradingState.ACTIVE
 
 
 def test_a_geometric_ladder_lies_on_the_lattice() -> None:

@@ -23,6 +23,7 @@ from trio_grid.domain.intents import (
     MoveCentre,
     OpenSlot,
 )
+from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.quiet_band import OrdersLeft, Probe
 from trio_grid.domain.settings import Mode, OnLimit, Trailing
 from trio_grid.domain.slot import InventorySlot, Use
@@ -144,17 +145,43 @@ def next_centre(grid: Grid, probe: Probe) -> Intent | None:
         return None
     if centre is None:
         return MoveCentre(probe.cell(0, stride))
-    here, above, below = lattice.price(centre), lattice.price(centre + stride), lattice.price(centre - stride)
-    offset = skew_offset(grid, 2 * (above - here))
-    hysteresis = grid.settings.centre_hysteresis_milli * 2 * (above - here) // 1_000
+    offset = _offset(grid, lattice, centre)
     trailing = grid.settings.trailing
     moves_up = trailing in (Trailing.BOTH, Trailing.UP) and centre + stride <= lattice.highest_rung
     moves_down = trailing in (Trailing.BOTH, Trailing.DOWN) and centre - stride >= lattice.lowest_rung
-    if moves_up and not probe.below(here + above + 1 + offset + hysteresis):
-        return MoveCentre(probe.cell(offset, stride))
-    if moves_down and probe.below(below + here + 1 + offset - hysteresis):
-        return MoveCentre(probe.cell(offset, stride))
-    return None
+    goes_up = moves_up and _is_above(grid, probe, lattice, centre)
+    if not goes_up and not (moves_down and _is_below(grid, probe, lattice, centre)):
+        return None
+    target = probe.cell(offset, stride)
+    if target == centre:
+        # Rungs that share a tick: another one of them is no other centre.
+        return None
+    if abs(target - centre) == stride:
+        # The skew is a share of the cell's own width: where widths differ much, the next cell may want to come back.
+        comes_back = _is_below if goes_up else _is_above
+        if comes_back(grid, probe, lattice, target):
+            return None
+    return MoveCentre(target)
+
+
+def _offset(grid: Grid, lattice: Lattice, centre: int) -> int:
+    return skew_offset(grid, 2 * lattice.cell_width(centre, grid.fields.stride))
+
+
+def _hysteresis(grid: Grid, lattice: Lattice, centre: int) -> int:
+    return grid.settings.centre_hysteresis_milli * 2 * lattice.cell_width(centre, grid.fields.stride) // 1_000
+
+
+def _is_above(grid: Grid, probe: Probe, lattice: Lattice, centre: int) -> bool:
+    """Return whether the reference is nearer to the next rung up than to this one, by more than the hysteresis."""
+    middle = lattice.price(centre) + lattice.price(centre + grid.fields.stride)
+    return not probe.below(middle + 1 + _offset(grid, lattice, centre) + _hysteresis(grid, lattice, centre))
+
+
+def _is_below(grid: Grid, probe: Probe, lattice: Lattice, centre: int) -> bool:
+    """Return whether the reference is nearer to the next rung down than to this one, by more than the hysteresis."""
+    middle = lattice.price(centre) + lattice.price(centre - grid.fields.stride)
+    return probe.below(middle + 1 + _offset(grid, lattice, centre) - _hysteresis(grid, lattice, centre))
 
 
 # Cancels -------------------------------------------------------------------------------------------------------------
