@@ -19,6 +19,7 @@ async def test_r14_readings_go_on_or_are_stale_while_rest_does_not_answer(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silent(self: UsdmFutures, *args: Any, **kwargs: Any) -> tuple[Kline, ...]:
+        await trio.lowlevel.checkpoint()
         raise ExchangeUnreachable("GET /fapi/v1/klines: no answer")
 
     async with bench(tmp_path) as table, table.bot() as running:
