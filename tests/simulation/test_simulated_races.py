@@ -60,6 +60,8 @@ def test_s7_f20_an_answer_of_t1_changes_nothing_that_an_update_of_t1_5_has_chang
         await trio.sleep(3)
         snapshot = life.snapshot()
         assert snapshot.counters.fills == fills
+        if "openOrders" in question:
+            assert snapshot.counters.stale_corrections, "records of T1 were taken for news"
         assert held(life) == {}
         assert snapshot.position_lots == sim.position_lots() == 0
         assert not snapshot.closed_doors
