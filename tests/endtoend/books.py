@@ -18,7 +18,9 @@ from trio_grid.journal.recovery import recover_from
 
 BALANCE = Decimal(10_000)
 POLL_S = 0.1
-"""Bot and test share the address, and so its request weights."""
+"""Each look asks the exchange and replays the journal's tail."""
+LONGEST_UNKNOWN_S = 90.0
+"""The longest receive window, a second, and two questions two seconds apart."""
 
 
 @attrs.frozen
@@ -79,6 +81,15 @@ def compare(
     assert money_decimal(ledger.exchange_realized_units) == sum(
         (Decimal(trade["realizedPnl"]) for trade in trades), Decimal(0)
     )
+
+
+def until_outcomes_are_known(journal: Path) -> None:
+    """Wait until no order's outcome is open: one whose sending a kill cut off counts as absent after a minute (R4)."""
+
+    def known() -> bool:
+        return all(slot.status not in ("UNKNOWN", "PENDING") for slot in journal_snapshot(journal).slots)
+
+    until(known, "every order's outcome is known", LONGEST_UNKNOWN_S, POLL_S)
 
 
 def one_live_order_per_slot(account: Account) -> int:

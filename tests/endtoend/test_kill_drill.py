@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot
+from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot, until_outcomes_are_known
 from tests.endtoend.market_tapes import swinging, write_tape
 from tests.endtoend.processes import Account, bot_config, command, exchange_process, started
 
@@ -69,6 +69,7 @@ def test_killed_twenty_times_in_a_row(tmp_path: Path) -> None:
                     time.sleep(random.uniform(0, LONGEST_LIFE_S))
                     bot.kill()
                     continue
+                until_outcomes_are_known(journal)
                 code, shown = bot.stop()
                 assert code == 0, shown
                 # Where twenty starts have used up the minute's request weight, the bot cannot ask; `agreement` can.

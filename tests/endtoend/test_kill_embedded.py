@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot
+from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot, until_outcomes_are_known
 from tests.endtoend.processes import Account, Program, command, started
 
 KILLS = 8
@@ -42,6 +42,7 @@ def test_bot_and_exchange_killed_together(tmp_path: Path) -> None:
                 bot.kill()
                 continue
             no_id_twice(account)
+            until_outcomes_are_known(journal)
             code, shown = bot.stop()
             assert code == 0, shown
             assert "ties out: yes" in shown
