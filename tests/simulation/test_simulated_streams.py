@@ -186,6 +186,7 @@ async def test_order_answers_that_never_come_do_not_stop_the_bot(sim: Simulation
     assert not report.tie_out.differences
 
 
+@pytest.mark.drill
 def test_every_connection_is_renewed_before_the_exchange_cuts_it_at_24_hours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
