@@ -270,9 +270,7 @@ class Bot:
             jitter=self._jitter,
         )
         self._executor = OrderExecutor(desk, receive)
-        self._check = ExchangeCheck(
-            desk, self._names, bot_id=self._bot_id, session=self._session, funding_since_ms=created_ms
-        )
+        self._check = ExchangeCheck(desk, self._names, bot_id=self._bot_id, funding_since_ms=created_ms)
         self.desk = desk
         return desk
 

@@ -55,11 +55,10 @@ Finding = Correction | StraySeen | TradesWalked | PositionObserved | FundingReco
 class ExchangeCheck:
     """One account's records against the manager's books. `funding_since_ms` is when the journal's life began."""
 
-    def __init__(self, desk: Desk, names: OrderNames, *, bot_id: str, session: int, funding_since_ms: int) -> None:
+    def __init__(self, desk: Desk, names: OrderNames, *, bot_id: str, funding_since_ms: int) -> None:
         self._desk = desk
         self._names = names
         self._bot_id = bot_id
-        self._session = session
         self._funding_since_ms = funding_since_ms
         self.foreign_orders: tuple[OrderRecord, ...] = ()
         self.our_open_orders: tuple[OrderRecord, ...] = ()
