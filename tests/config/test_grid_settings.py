@@ -35,6 +35,7 @@ def test_everything_is_converted_exactly() -> None:
         "regime.trend_filter=false", "regime.liquidity_filter=false", "regime.anomaly_brake=false",
     )  # fmt: skip
     assert settings == GridSettings(
+        recv_window_ms=5_000,
         mode=Mode.NEUTRAL,
         lattice=LatticeSettings(spacing=Spacing.ARITHMETIC, interval_ticks=123, anchor_ticks=PriceTicks(600_001)),
         levels_below=7,
@@ -67,6 +68,7 @@ def test_everything_is_converted_exactly() -> None:
 def test_settings_that_are_not_given_take_the_domain_s_own_defaults() -> None:
     settings = converted()
     plain = GridSettings(
+        recv_window_ms=5_000,
         mode=Mode.LONG,
         lattice=LatticeSettings(spacing=Spacing.ARITHMETIC, interval_ticks=300),
         levels_below=12,

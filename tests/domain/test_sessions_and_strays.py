@@ -10,6 +10,7 @@ from tests.domain.grid_bench import (
     BOT,
     INTERVAL,
     LEVEL_LOTS,
+    START_MS,
     Bench,
     placed,
     reading,
@@ -19,12 +20,13 @@ from tests.domain.grid_bench import (
 from trio_grid.domain.actions import PlaceOrder
 from trio_grid.domain.client_order_id import OrderIdParts, encode
 from trio_grid.domain.events import (
+    OrderAbsent,
     OrderRecord,
     OrderUpdate,
     RecordStatus,
     Side,
 )
-from trio_grid.domain.inputs import Condition, ConditionChanged, StraySeen, TradesWalked, TradingState
+from trio_grid.domain.inputs import Condition, ConditionChanged, Correction, StraySeen, TradesWalked, TradingState
 from trio_grid.domain.instrument import PriceTicks, QuantityLots
 from trio_grid.domain.settings import LatticeSettings, Mode, Spacing
 from trio_grid.domain.slot import OrderStatus, Role
@@ -50,6 +52,25 @@ def test_f2_orders_in_flight_are_unknown_to_the_next_session_and_live_ones_stay(
     bench.restart()
     assert [bench.status(rung) for rung in (-1, -2, -3, -4)] == [OrderStatus.UNKNOWN] * 4
     assert bench.state.grid.fields.conditions == (Condition.PAUSED, Condition.STARTING)
+
+
+def test_r4_a_send_that_a_kill_cut_off_is_proved_absent_one_recv_window_after_the_restart() -> None:
+    bench = Bench(settings(levels_below=1, recv_window_ms=5_000))
+    bench.open_door()
+    (opening,) = bench.actions
+    assert isinstance(opening, PlaceOrder)
+    bench.now_ms += 30_000
+    bench.restart()
+    restarted_ms = bench.order(-1).sent_at_ms
+    assert restarted_ms >= START_MS + 31_000, "a clock that was a second ahead may have stamped it then"
+    for asked_at_ms, status in (
+        (restarted_ms + 6_000, OrderStatus.UNKNOWN),
+        (restarted_ms + 8_001, OrderStatus.UNKNOWN),
+        (restarted_ms + 10_001, OrderStatus.FREE),
+    ):
+        absent = OrderAbsent(client_order_id=opening.client_order_id, asked_at_ms=asked_at_ms)
+        bench.tell(Correction(rung=-1, version=bench.slot(-1).version, evidence=absent))
+        assert bench.status(-1) is status
 
 
 def test_a_pause_holds_until_the_operator_ends_it_and_other_circumstances_are_looked_at_anew() -> None:

@@ -90,6 +90,7 @@ def grid_settings(config: Config, instrument: Instrument) -> GridSettings:
         raise ConfigError(conversion.faults)
     return GridSettings(
         mode=grid.mode,
+        recv_window_ms=config.exchange.recv_window_ms,
         lattice=lattice,
         levels_below=every_level if grid.levels_below is None else grid.levels_below,
         levels_above=every_level if grid.levels_above is None else grid.levels_above,

@@ -279,7 +279,7 @@ def _apply(grid: Grid, entry: Input, now_ms: int) -> None:  # one arm per input,
 def _administer(grid: Grid, entry: Input, now_ms: int) -> None:
     match entry:
         case SessionStarted():
-            start_session(grid, entry)
+            start_session(grid, entry, now_ms)
         case LatticeAnchored():
             if grid.fields.anchor_ticks is not None:
                 raise InvariantBroken(f"the lattice is anchored at {grid.fields.anchor_ticks} ticks already")

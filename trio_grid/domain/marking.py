@@ -107,6 +107,7 @@ def _place(
         reduce_only=reduce_only,
         status=status,
         sent_at_ms=now_ms,
+        recv_window_ms=grid.settings.recv_window_ms,
     )
     grid.update(generation=generation)
     grid.count(orders_placed=1)

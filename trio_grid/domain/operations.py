@@ -29,10 +29,16 @@ SUSPICION_APART_MS = 2_000
 """A position difference counts when it is seen twice alike this far apart: one reading may be older than a fill."""
 STRIDE_MARGIN_PERCENT = 10
 HIGH_VOLATILITY_PERCENT = 150
+CLOCK_AHEAD_MS = 1_000
+"""The exchange refuses timestamps farther ahead of its own clock than this."""
 
 
-def start_session(grid: Grid, start: SessionStarted) -> None:
-    """Begin a life of the process: answers that were under way will never come, so their orders become UNKNOWN."""
+def start_session(grid: Grid, start: SessionStarted, now_ms: int) -> None:
+    """Begin a life of the process: answers that were under way will never come, so their orders become UNKNOWN.
+
+    What the last life was sending carries no timestamp after this moment, by a clock that was at most a second ahead:
+    from here its recvWindow runs before queries can prove that it never arrived (R4).
+    """
     fields = grid.fields
     if fields.bot_id and fields.bot_id != start.bot_id:
         raise InvariantBroken(f"the journal belongs to bot {fields.bot_id}, not {start.bot_id}")
@@ -66,7 +72,8 @@ def start_session(grid: Grid, start: SessionStarted) -> None:
         if slot.order is not None:
             status = next_status(slot.order.status, Signal.NEW_SESSION)
             if status is not slot.order.status:
-                order = msgspec.structs.replace(slot.order, status=status)
+                sent_at_ms = slot.order.sent_at_ms if slot.order.acknowledged else now_ms + CLOCK_AHEAD_MS
+                order = msgspec.structs.replace(slot.order, status=status, sent_at_ms=sent_at_ms)
                 grid.put(msgspec.structs.replace(slot, order=order))
 
 

@@ -100,6 +100,8 @@ class GridSettings(Event, frozen=True, kw_only=True):
     use_liquidity_filter: bool = True
     use_anomaly_brake: bool = True
     size_by_volatility: bool = True
+    recv_window_ms: int = 60_000
+    """How long after its timestamp the exchange may still accept a request; the default is the longest there is."""
 
     def __post_init__(self) -> None:
         if (self.quote_per_level_units is None) == (self.base_per_level_lots is None):
