@@ -17,28 +17,25 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LARGEST_BATCH = 6
-LONGEST_FIRST = ("simulation", "endtoend", "domain", "supervisor", "paper", "journal")
-"""Folders whose batches begin first, so that no long one is left alone at the end."""
+LARGEST_BATCH = 4
+LONGEST = ("endtoend", "simulation")
+"""Folders whose batches begin first, in turn: the one mostly waits for real time, the other keeps a processor busy."""
 NO_TESTS = 5
 """pytest's exit code when every test of a batch was left out."""
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)")
 
 
 def batches(folder: Path) -> Iterator[list[Path]]:
-    """Yield the test files in batches, the longest first."""
+    """Yield the test files in batches of one folder each, the longest first."""
     folders: dict[Path, list[Path]] = {}
     for file in sorted(folder.rglob("test_*.py")):
         folders.setdefault(file.parent, []).append(file)
-
-    def rank(path: Path) -> tuple[int, str]:
-        return (LONGEST_FIRST.index(path.name) if path.name in LONGEST_FIRST else len(LONGEST_FIRST), str(path))
-
-    for path in sorted(folders, key=rank):
-        files = folders[path]
+    ranked: list[tuple[bool, int, str, list[Path]]] = []
+    for path, files in folders.items():
         parts = -(-len(files) // LARGEST_BATCH)
         # Every n-th file: neighbours by name tend to be of one kind, and equally long.
-        yield from (files[part::parts] for part in range(parts))
+        ranked += [(path.name not in LONGEST, part, str(path), files[part::parts]) for part in range(parts)]
+    yield from (batch for *_, batch in sorted(ranked))
 
 
 def run(batch: list[Path]) -> tuple[list[Path], int, str, float]:
