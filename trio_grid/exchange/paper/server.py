@@ -219,28 +219,3 @@ class PaperServer:
 def default_keys(exchange: PaperExchange) -> tuple[ApiKey, ...]:
     """Return the default key, `testkey` with secret `testsecret`, for the first account."""
     return (ApiKey(key=DEFAULT_KEY, account=exchange.accounts[0], secret=DEFAULT_SECRET),)
-
-
-def serve_paper_exchange(
-    exchange: PaperExchange,
-    listeners: Sequence[trio.abc.Listener[Any]],
-    *,
-    clock: ServerClock,
-    keys: Sequence[ApiKey] | None = None,
-    limits: LimitSettings | None = None,
-    strict_routing: bool = False,
-    seed: int = 1,
-    before_telling: Callable[[Sequence[PaperEvent]], None] | None = None,
-    task_status: trio.TaskStatus[PaperUrls] = trio.TASK_STATUS_IGNORED,
-) -> Awaitable[None]:
-    """Serve an exchange on some listeners until cancelled: `urls = await nursery.start(...)`. See `PaperServer`."""
-    server = PaperServer(
-        exchange,
-        clock=clock,
-        keys=keys,
-        limits=limits,
-        strict_routing=strict_routing,
-        seed=seed,
-        before_telling=before_telling,
-    )
-    return server.run(listeners, task_status=task_status)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from trio_grid.domain.events import RecordStatus, Side
+from trio_grid.domain.events import RecordStatus
 from trio_grid.exchange.paper.account import PaperAccount
 from trio_grid.exchange.paper.desk import Desk
 from trio_grid.exchange.paper.fill_models import FILL_MODELS, FillModel
@@ -283,7 +283,3 @@ class Venue:
     def _liquidate(self, now_ms: int) -> None:
         for account in self.settlement.accounts.values():
             self.settlement.liquidate_if_due(account, now_ms)
-
-    def best_prices(self, desk: Desk) -> tuple[int, int]:
-        """Return best bid and best ask over accounts and strangers."""
-        return desk.book.best(Side.BUY), desk.book.best(Side.SELL)
