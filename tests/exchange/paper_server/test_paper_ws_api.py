@@ -109,7 +109,8 @@ async def test_session_logs_on_with_ed25519_only(handle: PaperHandle, socket: Ra
         {"id": 2, "method": "session.logon", "params": with_hmac({"timestamp": handle.now_ms()})}
     )
     assert (by_hmac["status"], by_hmac["error"]["code"]) == (400, -4056)
-    wrong = with_ed25519({"timestamp": handle.now_ms()}) | {"timestamp": handle.now_ms() - 1}
+    signed_ms = handle.now_ms()
+    wrong = with_ed25519({"timestamp": signed_ms}) | {"timestamp": signed_ms - 1}
     assert (await socket.request({"id": 3, "method": "session.logon", "params": wrong}))["error"]["code"] == -1022
     logged_on = await socket.request(
         {"id": 4, "method": "session.logon", "params": with_ed25519({"timestamp": handle.now_ms()})}
