@@ -16,9 +16,9 @@ from trio_grid.config import Config, load_config
 from trio_grid.domain.instrument import money_units
 from trio_grid.exchange.binance.usdm_futures import Endpoints, open_usdm_futures
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
-from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
-from trio_grid.exchange.paper.server import DEFAULT_KEY, DEFAULT_SECRET
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.engine.persistence import exchange_document, restore_exchange
+from trio_grid.exchange.paper.server.server import DEFAULT_KEY, DEFAULT_SECRET
 from trio_grid.exchange.protocol.signing import HmacSigner
 from trio_grid.journal.sqlite_journal import open_journal
 from trio_grid.services.run_report import RunReport

@@ -9,7 +9,7 @@ from tests.simulation.rig import simulated
 from tests.simulation.wiretap import Wiretap, order_answers, order_events
 from trio_grid.domain.inputs import Condition
 from trio_grid.domain.slot import OrderStatus
-from trio_grid.exchange.paper.request_limits import ORDER_LIMITS, LimitSettings
+from trio_grid.exchange.paper.server.request_limits import ORDER_LIMITS, LimitSettings
 from trio_grid.exchange.protocol.rate_limits import ORDERS, RateLimit
 from trio_grid.testing.bot import LOTS, ORDER_ENTRY, USER_STREAM, Life, Simulation
 from trio_grid.testing.memory_network import Direction, Link

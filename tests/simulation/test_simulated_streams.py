@@ -11,7 +11,7 @@ from tests.simulation.rig import ALL, run_simulation, simulated
 from tests.simulation.wiretap import Wiretap, market_frames, order_answers
 from trio_grid.domain.inputs import Condition
 from trio_grid.exchange.binance import streams
-from trio_grid.exchange.paper.websocket_gate import CONNECTION_LIFE_S
+from trio_grid.exchange.paper.server.websocket_gate import CONNECTION_LIFE_S
 from trio_grid.testing.bot import KLINE_STREAM, LOTS, ORDER_ENTRY, PRICE_STREAM, USER_STREAM, Simulation
 from trio_grid.testing.memory_network import Direction, Link
 

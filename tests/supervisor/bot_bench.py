@@ -21,10 +21,10 @@ from trio_grid.domain.inputs import Condition
 from trio_grid.domain.snapshot import PositionSnapshot
 from trio_grid.exchange.binance.usdm_futures import Endpoints, UsdmFutures, open_usdm_futures
 from trio_grid.exchange.interface import MarketData
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
-from trio_grid.exchange.paper.market import MarketStep, TapeRow
-from trio_grid.exchange.paper.request_limits import LimitSettings
-from trio_grid.exchange.paper.symbols import default_instrument, paper_symbol
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.engine.symbols import default_instrument, paper_symbol
+from trio_grid.exchange.paper.market.interface import MarketStep, TapeRow
+from trio_grid.exchange.paper.server.request_limits import LimitSettings
 from trio_grid.exchange.protocol.signing import HmacSigner
 from trio_grid.journal.recovery import replay_all, verify
 from trio_grid.journal.sqlite_journal import Journal, open_journal

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from tests.supervisor.bot_bench import KEY, MID_TICKS, bench, waves
 from trio_grid.domain.inputs import Condition, JournalRecord, TradingState
 from trio_grid.errors import CredentialsRefused, JournalError
-from trio_grid.exchange.paper.request_limits import ORDER_LIMITS, LimitSettings
+from trio_grid.exchange.paper.server.request_limits import ORDER_LIMITS, LimitSettings
 from trio_grid.exchange.protocol.rate_limits import RateLimit
 from trio_grid.journal.sqlite_journal import Journal
 from trio_grid.services.control_socket import ControlRequest, ask, socket_path

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from trio.testing import MockClock
 
 from tests.supervisor.bot_bench import bench
-from trio_grid.exchange.paper.request_limits import WEIGHT_LIMIT, LimitSettings
+from trio_grid.exchange.paper.server.request_limits import WEIGHT_LIMIT, LimitSettings
 
 ENOUGH_TO_START_AND_STOP = 260
 """Request weight of one start (about 175) and an exit policy; the comparison with the account needs some 60 more."""

@@ -20,11 +20,11 @@ import trio
 
 from trio_grid.domain.instrument import MoneyUnits, NotRepresentable, money_units
 from trio_grid.errors import ConfigError, TrioGridError
-from trio_grid.exchange.paper.authentication import ApiKey
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec
-from trio_grid.exchange.paper.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
-from trio_grid.exchange.paper.server_clock import ServerClock
+from trio_grid.exchange.paper.engine.exchange import AccountSpec
+from trio_grid.exchange.paper.server.authentication import ApiKey
+from trio_grid.exchange.paper.server.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
+from trio_grid.exchange.paper.server.server_clock import ServerClock
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_BALANCE = money_units(Decimal(10_000))

@@ -19,14 +19,14 @@ from trio_grid.domain.instrument import RATE_SCALE, Instrument, money_units
 from trio_grid.errors import ConfigError, ExchangeError
 from trio_grid.exchange.binance.usdm_futures import Endpoints
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperEvent, PaperExchange, UserEvent
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperEvent, PaperExchange, UserEvent
+from trio_grid.exchange.paper.engine.persistence import exchange_document, restore_exchange
+from trio_grid.exchange.paper.engine.symbols import default_instrument
+from trio_grid.exchange.paper.market.synthetic import SyntheticSettings
 from trio_grid.exchange.paper.market_files import open_recording, replay_market
-from trio_grid.exchange.paper.market_synthetic import SyntheticSettings
-from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
-from trio_grid.exchange.paper.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
-from trio_grid.exchange.paper.server_clock import ServerClock
-from trio_grid.exchange.paper.state_file import load_state, save_state
-from trio_grid.exchange.paper.symbols import default_instrument
+from trio_grid.exchange.paper.server.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
+from trio_grid.exchange.paper.server.server_clock import ServerClock
+from trio_grid.exchange.paper.server.state_file import load_state, save_state
 from trio_grid.exchange.protocol.signing import HmacSigner
 from trio_grid.journal.archive import archives_of
 from trio_grid.journal.lease import JournalLease

@@ -21,11 +21,11 @@ from trio_grid.config import ExitPolicy, parse_config
 from trio_grid.domain.actions import Action, PlaceOrder
 from trio_grid.domain.client_order_id import OrderIdParts, decode
 from trio_grid.domain.inputs import Decision
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
-from trio_grid.exchange.paper.records import PaperOrder
-from trio_grid.exchange.paper.request_limits import LimitSettings
-from trio_grid.exchange.paper.server import DEFAULT_KEY
-from trio_grid.exchange.paper.symbols import paper_symbol
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.engine.records import PaperOrder
+from trio_grid.exchange.paper.engine.symbols import paper_symbol
+from trio_grid.exchange.paper.server.request_limits import LimitSettings
+from trio_grid.exchange.paper.server.server import DEFAULT_KEY
 from trio_grid.journal.reader import read_journal
 from trio_grid.journal.recovery import replay_all, verify
 from trio_grid.supervisor import RunOptions

@@ -16,7 +16,7 @@ import trio.testing
 from trio_grid.config import Config
 from trio_grid.domain.snapshot import PositionSnapshot
 from trio_grid.exchange.binance.usdm_futures import Endpoints, UsdmFutures, open_usdm_futures
-from trio_grid.exchange.paper.server import DEFAULT_KEY, DEFAULT_SECRET
+from trio_grid.exchange.paper.server.server import DEFAULT_KEY, DEFAULT_SECRET
 from trio_grid.exchange.protocol.signing import HmacSigner
 from trio_grid.journal.sqlite_journal import Journal, open_journal
 from trio_grid.services.run_report import RunReport

@@ -14,12 +14,12 @@ import attrs
 import httpx
 import trio
 
-from trio_grid.exchange.paper.authentication import ApiKey
 from trio_grid.exchange.paper.build import HISTORY_MINUTES, build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperEvent, PaperExchange
-from trio_grid.exchange.paper.request_limits import LimitSettings
-from trio_grid.exchange.paper.server import DEFAULT_KEY, PaperServer, PaperUrls
-from trio_grid.exchange.paper.server_clock import ServerClock
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperEvent, PaperExchange
+from trio_grid.exchange.paper.server.authentication import ApiKey
+from trio_grid.exchange.paper.server.request_limits import LimitSettings
+from trio_grid.exchange.paper.server.server import DEFAULT_KEY, PaperServer, PaperUrls
+from trio_grid.exchange.paper.server.server_clock import ServerClock
 from trio_grid.testing.memory_http import http_client
 from trio_grid.testing.memory_network import Connector, MemoryNetwork
 

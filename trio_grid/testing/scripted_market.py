@@ -11,8 +11,8 @@ from typing import Any
 
 from trio_grid.domain.events import Side
 from trio_grid.domain.instrument import Instrument
-from trio_grid.exchange.paper.market import MarketStep, TapeRow
-from trio_grid.exchange.paper.symbols import default_instrument
+from trio_grid.exchange.paper.engine.symbols import default_instrument
+from trio_grid.exchange.paper.market.interface import MarketStep, TapeRow
 
 MINUTE_MS = 60_000
 HISTORY_MINUTES = 110

@@ -156,7 +156,7 @@ async def test_the_user_stream_tells_status_account_and_trade_in_order(autojump_
 
 
 async def test_an_ed25519_key_signs_for_both_paths(autojump_clock: trio.testing.MockClock) -> None:
-    from trio_grid.exchange.paper.authentication import ApiKey
+    from trio_grid.exchange.paper.server.authentication import ApiKey
     from trio_grid.exchange.protocol.signing import Ed25519Signer
     from trio_grid.testing.paper import default_exchange
 

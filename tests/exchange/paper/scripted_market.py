@@ -8,9 +8,9 @@ from typing import Any
 
 from trio_grid.domain.events import Side
 from trio_grid.domain.instrument import Instrument
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange, UserEvent
-from trio_grid.exchange.paper.market import MarketStep, TapeRow
-from trio_grid.exchange.paper.symbols import make_instrument, paper_symbol
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange, UserEvent
+from trio_grid.exchange.paper.engine.symbols import make_instrument, paper_symbol
+from trio_grid.exchange.paper.market.interface import MarketStep, TapeRow
 
 START_MS = 1_790_000_000_000
 UNIT = 100_000_000

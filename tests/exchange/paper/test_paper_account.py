@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from tests.exchange.paper.scripted_market import START_MS, UNIT, quote, scripted, user_kinds
 from trio_grid.domain.instrument import money_units
-from trio_grid.exchange.paper.account import PaperAccount, fee_units, round_half_even
-from trio_grid.exchange.paper.brackets import BRACKETS, bracket_at, maintenance_units, notional_cap_units
-from trio_grid.exchange.paper.exchange import AccountSpec
-from trio_grid.exchange.paper.margin import liquidation_price
-from trio_grid.exchange.paper.refusals import PaperRefusal
-from trio_grid.exchange.paper.symbols import FUNDING_INTERVAL_MS, default_instrument, paper_symbol
-from trio_grid.exchange.paper.wire import break_even_price, entry_price
+from trio_grid.exchange.paper.engine.account import PaperAccount, fee_units, round_half_even
+from trio_grid.exchange.paper.engine.brackets import BRACKETS, bracket_at, maintenance_units, notional_cap_units
+from trio_grid.exchange.paper.engine.exchange import AccountSpec
+from trio_grid.exchange.paper.engine.margin import liquidation_price
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
+from trio_grid.exchange.paper.engine.symbols import FUNDING_INTERVAL_MS, default_instrument, paper_symbol
+from trio_grid.exchange.paper.engine.wire import break_even_price, entry_price
 
 BTC = paper_symbol(default_instrument("BTCUSDT"))
 TIERS = Path(__file__).parents[4] / "shared/payloads/leverage_tiers.json"
@@ -245,7 +245,7 @@ def test_memory_is_bounded_and_open_orders_are_never_forgotten(monkeypatch: pyte
         ann.market("SELL", 50)
     owner = exchange.account_of("ann")
     for name, most in (("MOST_ORDERS", 4), ("MOST_TRADES", 5), ("MOST_INCOME", 6)):
-        monkeypatch.setattr(f"trio_grid.exchange.paper.account.{name}", most)
+        monkeypatch.setattr(f"trio_grid.exchange.paper.engine.account.{name}", most)
     owner.forget(exchange.now_ms)
     assert (len(owner.orders["TESTUSDT"]), len(owner.trades["TESTUSDT"]), len(owner.income)) == (4, 5, 6)
     assert ann.order(kept["orderId"])["status"] == "NEW"

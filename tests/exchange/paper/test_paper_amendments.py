@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS, Trader, quote, scripted, user_kinds
-from trio_grid.exchange.paper.refusals import PaperRefusal
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 
 
 def amend(trader: Trader, order: dict[str, Any], price: str, quantity: str, **extra: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS, quote, scripted
-from trio_grid.exchange.paper.exchange import MarketEvent, PaperExchange, UserEvent
-from trio_grid.exchange.paper.refusals import PaperRefusal
+from trio_grid.exchange.paper.engine.exchange import MarketEvent, PaperExchange, UserEvent
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 
 PAYLOADS = Path(__file__).parents[4] / "shared/payloads"
 EXAMPLES = PAYLOADS / "official_examples/derivatives_trading_usds_futures"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS, quote, scripted
-from trio_grid.exchange.paper.candles import INTERVALS, MINUTE_MS, Candles, close_time_of, open_time_of
-from trio_grid.exchange.paper.desk import KlineEvent
-from trio_grid.exchange.paper.exchange import MarketEvent, PaperExchange
-from trio_grid.exchange.paper.market import TapeRow
-from trio_grid.exchange.paper.refusals import PaperRefusal
+from trio_grid.exchange.paper.engine.candles import INTERVALS, MINUTE_MS, Candles, close_time_of, open_time_of
+from trio_grid.exchange.paper.engine.desk import KlineEvent
+from trio_grid.exchange.paper.engine.exchange import MarketEvent, PaperExchange
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
+from trio_grid.exchange.paper.market.interface import TapeRow
 
 MINUTE = START_MS // MINUTE_MS * MINUTE_MS
 DAY_MS = 86_400_000

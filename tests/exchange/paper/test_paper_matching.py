@@ -6,8 +6,8 @@ import pytest
 
 from tests.exchange.paper.scripted_market import START_MS, quote, scripted, user_kinds
 from trio_grid.domain.events import Side
-from trio_grid.exchange.paper.exchange import MarketEvent
-from trio_grid.exchange.paper.refusals import PaperRefusal
+from trio_grid.exchange.paper.engine.exchange import MarketEvent
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 
 
 def test_better_prices_then_older_orders_trade_first() -> None:

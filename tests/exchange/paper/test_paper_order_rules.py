@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.exchange.paper.scripted_market import Trader, quote, scripted
-from trio_grid.exchange.paper.exchange import UserEvent
-from trio_grid.exchange.paper.order_rules import parse_price, parse_quantity
-from trio_grid.exchange.paper.refusals import PaperRefusal
-from trio_grid.exchange.paper.symbols import default_instrument, paper_symbol
+from trio_grid.exchange.paper.engine.exchange import UserEvent
+from trio_grid.exchange.paper.engine.order_rules import parse_price, parse_quantity
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
+from trio_grid.exchange.paper.engine.symbols import default_instrument, paper_symbol
 
 BASE = {
     "symbol": "TESTUSDT",

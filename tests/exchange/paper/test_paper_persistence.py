@@ -11,11 +11,11 @@ import pytest
 
 from tests.exchange.paper.scripted_market import START_MS
 from trio_grid.domain.events import Side
-from trio_grid.exchange.paper import persistence
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
-from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
-from trio_grid.exchange.paper.state_file import load_state, save_state
+from trio_grid.exchange.paper.engine import persistence
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.engine.persistence import exchange_document, restore_exchange
+from trio_grid.exchange.paper.server.state_file import load_state, save_state
 
 SYMBOL = {"symbol": "BTCUSDT"}
 ORDER = SYMBOL | {"type": "LIMIT", "timeInForce": "GTX", "quantity": "0.004"}

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.exchange.paper.scripted_market import START_MS, UNIT, ScriptedMarket, Trader, quote, scripted
 from trio_grid.domain.events import Side
-from trio_grid.exchange.paper.exchange import PaperExchange, UserEvent
-from trio_grid.exchange.paper.persistence import exchange_document
-from trio_grid.exchange.paper.refusals import PaperRefusal
+from trio_grid.exchange.paper.engine.exchange import PaperExchange, UserEvent
+from trio_grid.exchange.paper.engine.persistence import exchange_document
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 
 ORDER = st.tuples(
     st.just("order"),

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from trio_grid.errors import ConfigError
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.candles import MINUTE_MS
-from trio_grid.exchange.paper.exchange import AccountSpec, MarketEvent, PaperExchange
+from trio_grid.exchange.paper.engine.candles import MINUTE_MS
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, MarketEvent, PaperExchange
+from trio_grid.exchange.paper.engine.persistence import exchange_document, restore_exchange
+from trio_grid.exchange.paper.engine.symbols import default_instrument
+from trio_grid.exchange.paper.market.replay import kline_path
+from trio_grid.exchange.paper.market.rows import AGG_TRADES, KLINES, TRADES, KlineRow, TradeRow
 from trio_grid.exchange.paper.market_files import open_recording, replay_market, symbol_of
-from trio_grid.exchange.paper.market_replay import kline_path
-from trio_grid.exchange.paper.market_rows import AGG_TRADES, KLINES, TRADES, KlineRow, TradeRow
-from trio_grid.exchange.paper.persistence import exchange_document, restore_exchange
-from trio_grid.exchange.paper.symbols import default_instrument
 
 T0 = 1_700_000_040_000
 HOUR_MS = 60 * MINUTE_MS

@@ -11,9 +11,9 @@ import pytest
 from tests.exchange.paper.scripted_market import START_MS
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec, MarketEvent, PaperExchange
-from trio_grid.exchange.paper.market_synthetic import CATCH_UP_STEPS, SyntheticMarket
-from trio_grid.exchange.paper.symbols import default_instrument
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, MarketEvent, PaperExchange
+from trio_grid.exchange.paper.engine.symbols import default_instrument
+from trio_grid.exchange.paper.market.synthetic import CATCH_UP_STEPS, SyntheticMarket
 
 SYMBOL = {"symbol": "BTCUSDT"}
 HOUR_MS = 3_600_000

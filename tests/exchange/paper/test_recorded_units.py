@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from trio_grid.errors import ConfigError
+from trio_grid.exchange.paper.engine.symbols import default_instrument
 from trio_grid.exchange.paper.market_files import open_recording, replay_market
-from trio_grid.exchange.paper.symbols import default_instrument
 
 MINUTE_MS = 60_000
 START_MS = 1_700_000_040_000

@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.exchange.paper_server.raw_client import KEY, SYMBOL, RawRest, form, hmac_hex, raw_rest
-from trio_grid.exchange.paper.authentication import ApiKey, split_signature
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec
+from trio_grid.exchange.paper.engine.exchange import AccountSpec
+from trio_grid.exchange.paper.server.authentication import ApiKey, split_signature
 from trio_grid.testing.paper import START_MS, PaperHandle, open_paper_exchange
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

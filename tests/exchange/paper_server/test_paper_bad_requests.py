@@ -6,7 +6,7 @@ import trio
 import trio.testing
 
 from tests.exchange.paper_server.raw_client import KEY, SYMBOL, raw_rest, signed
-from trio_grid.exchange.paper.request_gate import RequestGate
+from trio_grid.exchange.paper.server.request_gate import RequestGate
 from trio_grid.testing.paper import PaperHandle
 
 

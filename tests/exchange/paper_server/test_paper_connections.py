@@ -9,7 +9,7 @@ import trio_websocket
 from tests.exchange.paper_server.raw_client import SYMBOL, RawSocket, raw_rest, raw_socket
 from tests.exchange.paper_server.session_for_seeds import session
 from trio_grid.exchange.paper.build import build_exchange
-from trio_grid.exchange.paper.exchange import AccountSpec
+from trio_grid.exchange.paper.engine.exchange import AccountSpec
 from trio_grid.testing.memory_network import Direction, MemoryNetwork
 from trio_grid.testing.paper import START_MS, PaperHandle, open_paper_exchange
 from trio_grid.testing.seeded import seeded_run

@@ -7,8 +7,8 @@ import pytest
 
 from tests.exchange.paper_server.raw_client import KEY, SYMBOL, RawRest, raw_rest, raw_socket
 from tests.exchange.paper_server.test_paper_ws_api import with_hmac
-from trio_grid.exchange.paper.api_tables import REST_ROUTES, WEBSOCKET_METHODS
-from trio_grid.exchange.paper.request_limits import LimitSettings
+from trio_grid.exchange.paper.server.api_tables import REST_ROUTES, WEBSOCKET_METHODS
+from trio_grid.exchange.paper.server.request_limits import LimitSettings
 from trio_grid.exchange.protocol.rate_limits import ORDERS, REQUEST_WEIGHT, RateLimit
 from trio_grid.testing.paper import PaperHandle, open_paper_exchange
 

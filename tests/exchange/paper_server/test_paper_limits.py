@@ -2,7 +2,7 @@ import pytest
 import trio
 
 from tests.exchange.paper_server.raw_client import SYMBOL, raw_rest, raw_socket
-from trio_grid.exchange.paper.request_limits import LimitRefusal, LimitSettings, RequestLimits
+from trio_grid.exchange.paper.server.request_limits import LimitRefusal, LimitSettings, RequestLimits
 from trio_grid.exchange.protocol.rate_limits import ORDERS, REQUEST_WEIGHT, RateLimit
 from trio_grid.testing.paper import START_MS, PaperHandle, open_paper_exchange
 

@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from tests.exchange.paper_server.raw_client import SYMBOL, form, hmac_hex, raw_rest, signed
-from trio_grid.exchange.paper.api_tables import REST_ROUTES
+from trio_grid.exchange.paper.server.api_tables import REST_ROUTES
 from trio_grid.testing.paper import START_MS, PaperHandle, open_paper_exchange
 
 PUBLIC_READS: dict[str, dict[str, object]] = {

@@ -5,7 +5,7 @@ import trio
 import trio_websocket
 
 from tests.exchange.paper_server.raw_client import RawSocket, raw_rest, raw_socket
-from trio_grid.exchange.paper.stream_names import Route, Topic, parse_stream_name
+from trio_grid.exchange.paper.server.stream_names import Route, Topic, parse_stream_name
 from trio_grid.testing.paper import PaperHandle, open_paper_exchange
 
 BOOK, KLINE, MARK = "btcusdt@bookTicker", "btcusdt@kline_1m", "btcusdt@markPrice@1s"

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.exchange.paper_server.raw_client import KEY, SECRET, SYMBOL, RawSocket, hmac_hex, raw_rest, raw_socket
-from trio_grid.exchange.paper.authentication import ApiKey
+from trio_grid.exchange.paper.server.authentication import ApiKey
 from trio_grid.testing.paper import START_MS, PaperHandle, default_exchange, open_paper_exchange
 
 API = "/ws-fapi/v1"

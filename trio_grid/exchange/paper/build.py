@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trio_grid.domain.instrument import Instrument
-from trio_grid.exchange.paper.exchange import AccountSpec, PaperExchange
-from trio_grid.exchange.paper.market import Market
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.engine.symbols import default_instrument, paper_symbol
+from trio_grid.exchange.paper.market.interface import Market
+from trio_grid.exchange.paper.market.synthetic import SyntheticMarket, SyntheticSettings
 from trio_grid.exchange.paper.market_files import open_recording, replay_market
-from trio_grid.exchange.paper.market_synthetic import SyntheticMarket, SyntheticSettings
-from trio_grid.exchange.paper.symbols import default_instrument, paper_symbol
 
 START_PRICES = {"BTCUSDT": 60_000.0, "ETHUSDT": 3_000.0, "SOLUSDT": 150.0, "BNBUSDT": 600.0, "XRPUSDT": 0.6}
 HISTORY_MINUTES = 180

@@ -21,8 +21,9 @@ import msgspec
 
 from trio_grid.domain.instrument import Instrument
 from trio_grid.errors import ConfigError
-from trio_grid.exchange.paper.market_replay import MINUTE_MS, ReplayMarket
-from trio_grid.exchange.paper.market_rows import (
+from trio_grid.exchange.paper.engine.symbols import default_instrument
+from trio_grid.exchange.paper.market.replay import MINUTE_MS, ReplayMarket
+from trio_grid.exchange.paper.market.rows import (
     KLINES,
     KlineRow,
     Layout,
@@ -35,7 +36,6 @@ from trio_grid.exchange.paper.market_rows import (
     time_of,
     trade_rows,
 )
-from trio_grid.exchange.paper.symbols import default_instrument
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -1,0 +1,122 @@
+"""Owns one account's money: wallet, positions, income; every change of the wallet has its income row.
+
+It must never round twice: a position's cost is exact, a realized PnL is rounded once to 1e-8 and the rounding stays
+with the position, so that from flat to flat the realized PnL sums up to the cash exactly.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from trio_grid.domain.instrument import RATE_SCALE
+from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade, Position
+from trio_grid.exchange.paper.engine.symbols import PaperSymbol
+
+DAY_MS = 86_400_000
+UNFILLED_MEMORY_MS = 3 * DAY_MS
+"""Cancelled or expired orders without a trade are forgotten after this, as on the real exchange."""
+MEMORY_MS = 90 * DAY_MS
+"""Everything else that is closed is forgotten after this."""
+MOST_ORDERS, MOST_TRADES, MOST_INCOME = 100_000, 100_000, 200_000
+"""Beyond these the oldest closed ones are forgotten earlier, so that no run grows without end."""
+
+
+def round_half_even(numerator: int, denominator: int) -> int:
+    """Return numerator / denominator as the nearest whole number, ties to even; the denominator is positive."""
+    quotient, rest = divmod(numerator, denominator)
+    if rest * 2 > denominator or (rest * 2 == denominator and quotient % 2 == 1):
+        quotient += 1
+    return quotient
+
+
+def fee_units(notional_units: int, rate: int) -> int:
+    """Return a fee, rounded half even to the unit; `rate` in parts of 1e-8."""
+    return round_half_even(notional_units * rate, RATE_SCALE)
+
+
+class PaperAccount:
+    """Wallet, positions, orders, trades and income of one account, in one margin asset."""
+
+    def __init__(self, name: str, asset: str, leverage: int) -> None:
+        self.name = name
+        self.asset = asset
+        self.leverage = leverage
+        self.wallet_units = 0
+        self.positions: dict[str, Position] = {}
+        self.open_orders: dict[str, dict[int, PaperOrder]] = {}
+        self.orders: dict[str, dict[int, PaperOrder]] = {}
+        self.trades: dict[str, deque[PaperTrade]] = {}
+        self.income: deque[Income] = deque()
+        self.update_time_ms = 0
+
+    def position(self, symbol: str) -> Position:
+        """Return the account's position on a symbol; it exists from the first question on."""
+        found = self.positions.get(symbol)
+        if found is None:
+            found = self.positions[symbol] = Position(leverage=self.leverage)
+        return found
+
+    def open_on(self, symbol: str) -> dict[int, PaperOrder]:
+        """Return the open orders on a symbol by order id, oldest first."""
+        return self.open_orders.setdefault(symbol, {})
+
+    def add_order(self, order: PaperOrder) -> None:
+        """Take a new order into the books."""
+        self.orders.setdefault(order.symbol, {})[order.order_id] = order
+        self.open_on(order.symbol)[order.order_id] = order
+
+    def close_order(self, order: PaperOrder) -> None:
+        """Take a terminal order out of the open ones."""
+        self.open_on(order.symbol).pop(order.order_id, None)
+
+    def book_income(self, income: Income) -> None:
+        """Change the wallet by an income row; there is no other way to change it."""
+        self.wallet_units += income.units
+        self.income.append(income)
+        self.update_time_ms = income.time_ms
+
+    def apply_trade(self, symbol: PaperSymbol, signed_lots: int, price_ticks: int, time_ms: int) -> int:
+        """Move the position by a trade and return the realized PnL in money units, before the fee.
+
+        An increase averages the entry, a reduction leaves it and realizes, a reversal does both at its price.
+        """
+        position = self.position(symbol.name)
+        position.update_time_ms = time_ms
+        held, unit = position.lots, symbol.unit
+        position.lots += signed_lots
+        if held == 0 or (held > 0) == (signed_lots > 0):
+            position.cost_units += abs(signed_lots) * price_ticks * unit
+            return 0
+        closing = min(abs(held), abs(signed_lots))
+        share = round_half_even(position.cost_units * closing, abs(held))
+        proceeds = closing * price_ticks * unit
+        realized = proceeds - share if held > 0 else share - proceeds
+        opening = abs(signed_lots) - closing
+        position.cost_units += opening * price_ticks * unit - share
+        position.realized_units += realized
+        return realized
+
+    def forget(self, now_ms: int) -> None:
+        """Drop what the exchange no longer shows: unfilled closed orders after 3 days, the rest after 90."""
+        for orders in self.orders.values():
+            gone = [
+                order.order_id
+                for order in orders.values()
+                if not order.is_open
+                and now_ms - order.update_time_ms > (MEMORY_MS if order.executed_lots else UNFILLED_MEMORY_MS)
+            ]
+            for order_id in gone:
+                del orders[order_id]
+            surplus = len(orders) - MOST_ORDERS
+            for order_id in [row.order_id for row in orders.values() if not row.is_open][: max(0, surplus)]:
+                del orders[order_id]
+        for trades in self.trades.values():
+            while trades and (len(trades) > MOST_TRADES or now_ms - trades[0].time_ms > MEMORY_MS):
+                trades.popleft()
+        while self.income and (len(self.income) > MOST_INCOME or now_ms - self.income[0].time_ms > MEMORY_MS):
+            self.income.popleft()
+
+    def latest_income(self, count: int) -> list[Income]:
+        """Return the newest income rows, oldest first."""
+        return list(islice(self.income, max(0, len(self.income) - count), None))

@@ -1,0 +1,209 @@
+"""Owns the whole exchange as one JSON document, and its way back: accounts, orders, trades, the place in the market.
+
+It must never touch a file (`state_file` does). A restored exchange goes on exactly as the saved one would have; with a
+clock that went on meanwhile, its first `advance` walks the market through the pause, and orders that rested are met on
+the way. Rule of that walk: a synthetic market takes its normal steps for up to an hour of pause; a longer pause is
+walked in 14,400 steps or in steps of a minute, whichever are more. A replay stands still while nobody runs it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from trio_grid.domain.events import Side
+from trio_grid.exchange.paper.engine.account import PaperAccount
+from trio_grid.exchange.paper.engine.candles import Candle
+from trio_grid.exchange.paper.engine.desk import Desk, PublicTrade
+from trio_grid.exchange.paper.engine.exchange import PaperExchange
+from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade, Position
+
+FORMAT = "trio_grid paper exchange 4"
+
+KEPT_CLOSED_ORDERS, KEPT_TRADES, KEPT_INCOME = 2_000, 5_000, 10_000
+"""How much of an account's past a document keeps by symbol (income by account): it is written after every fill, so it
+must not grow with the run. Open orders are all kept."""
+
+
+class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    asset: str
+    leverage: int
+    wallet_units: int
+    update_time_ms: int
+    positions: dict[str, Position]
+    orders: dict[str, list[PaperOrder]]
+    trades: dict[str, list[PaperTrade]]
+    income: list[Income]
+
+
+class _DeskState(msgspec.Struct, frozen=True, kw_only=True):
+    tick_size: str
+    lot_size: str
+    market: dict[str, Any]
+    closed: list[Candle]
+    current: Candle | None
+    tape: list[PublicTrade]
+    last_ticks: int
+    bid_ticks: int
+    ask_ticks: int
+    quote_lots: tuple[int, int]
+    taken: list[tuple[Side, int, int]]
+    update_id: int
+    next_order_id: int
+    next_trade_id: int
+    next_sequence: int
+    next_agg_id: int
+    book_time_ms: int
+    marked_second: int
+    candle_told_ms: int
+    told_best: tuple[int, int, int, int]
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    format: str
+    start_ms: int
+    now_ms: int
+    next_funding_ms: int
+    next_housekeeping_ms: int
+    next_income_id: int
+    countdowns: list[tuple[str, str, int]]
+    accounts: list[_AccountState]
+    desks: dict[str, _DeskState]
+
+
+def exchange_document(exchange: PaperExchange) -> bytes:
+    """Return the exchange's complete state as JSON. Events that nobody has taken yet are not part of it."""
+    state = _State(
+        format=FORMAT,
+        start_ms=exchange.start_ms,
+        now_ms=exchange.now_ms,
+        next_funding_ms=exchange.next_funding_ms,
+        next_housekeeping_ms=exchange.next_housekeeping_ms,
+        next_income_id=exchange.settlement.next_income_id,
+        countdowns=[(name, symbol, time_ms) for (name, symbol), time_ms in exchange.countdowns.items()],
+        accounts=[_account_state(account) for account in exchange.settlement.accounts.values()],
+        desks={name: _desk_state(desk) for name, desk in exchange.desks.items()},
+    )
+    return msgspec.json.encode(state)
+
+
+def _account_state(account: PaperAccount) -> _AccountState:
+    return _AccountState(
+        name=account.name,
+        asset=account.asset,
+        leverage=account.leverage,
+        wallet_units=account.wallet_units,
+        update_time_ms=account.update_time_ms,
+        positions=account.positions,
+        orders={symbol: _kept_orders(orders) for symbol, orders in account.orders.items()},
+        trades={symbol: list(trades)[-KEPT_TRADES:] for symbol, trades in account.trades.items()},
+        income=account.latest_income(KEPT_INCOME),
+    )
+
+
+def _kept_orders(orders: Mapping[int, PaperOrder]) -> list[PaperOrder]:
+    closed = [order.order_id for order in orders.values() if not order.is_open]
+    dropped = set(closed[:-KEPT_CLOSED_ORDERS])
+    return [order for order in orders.values() if order.order_id not in dropped]
+
+
+def _desk_state(desk: Desk) -> _DeskState:
+    return _DeskState(
+        tick_size=str(desk.symbol.instrument.tick_size),
+        lot_size=str(desk.symbol.instrument.lot_size),
+        market=desk.market.state(),
+        closed=list(desk.candles.closed),
+        current=desk.candles.current,
+        tape=list(desk.tape),
+        last_ticks=desk.last_ticks,
+        bid_ticks=desk.book.bid_ticks,
+        ask_ticks=desk.book.ask_ticks,
+        quote_lots=desk.quote_lots,
+        taken=desk.book.taken(),
+        update_id=desk.update_id,
+        next_order_id=desk.next_order_id,
+        next_trade_id=desk.next_trade_id,
+        next_sequence=desk.next_sequence,
+        next_agg_id=desk.next_agg_id,
+        book_time_ms=desk.book_time_ms,
+        marked_second=desk.marked_second,
+        candle_told_ms=desk.candle_told_ms,
+        told_best=desk.told_best,
+    )
+
+
+def restore_exchange(exchange: PaperExchange, document: bytes) -> None:
+    """Bring a freshly built exchange with the same markets to the saved state.
+
+    Accounts that the document does not know stay as they were opened.
+
+    Raises:
+        ValueError: the document is damaged, or belongs to other markets.
+    """
+    try:
+        state = msgspec.json.decode(document, type=_State)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"the saved paper exchange cannot be read: {error}") from error
+    if state.format != FORMAT:
+        raise ValueError(f"the saved paper exchange has the format {state.format!r}, {FORMAT!r} is needed")
+    if set(state.desks) != set(exchange.desks):
+        raise ValueError(f"the saved paper exchange has {sorted(state.desks)}, not {sorted(exchange.desks)}")
+    for name, desk_state in state.desks.items():
+        _check_units(exchange.desks[name], desk_state)
+    exchange.start_ms, exchange.now_ms = state.start_ms, state.now_ms
+    exchange.next_funding_ms, exchange.next_housekeeping_ms = state.next_funding_ms, state.next_housekeeping_ms
+    exchange.settlement.next_income_id = max(state.next_income_id, exchange.settlement.next_income_id)
+    exchange.countdowns = {(name, symbol): time_ms for name, symbol, time_ms in state.countdowns}
+    for name, desk_state in state.desks.items():
+        _restore_desk(exchange.desks[name], desk_state)
+    for account_state in state.accounts:
+        _restore_account(exchange, account_state)
+    for desk in exchange.desks.values():
+        for account in exchange.settlement.accounts.values():
+            for order in account.open_on(desk.name).values():
+                desk.book.rest_again(order)
+                if order.time_in_force == "GTD":
+                    exchange.good_till[desk.name, order.order_id] = order
+
+
+def _check_units(desk: Desk, state: _DeskState) -> None:
+    item = desk.symbol.instrument
+    if (state.tick_size, state.lot_size) != (str(item.tick_size), str(item.lot_size)):
+        raise ValueError(
+            f"{desk.name} was saved with tick {state.tick_size} and lot {state.lot_size}, "
+            f"it now has {item.tick_size} and {item.lot_size}"
+        )
+
+
+def _restore_desk(desk: Desk, state: _DeskState) -> None:
+    desk.market.restore(state.market)
+    desk.candles.closed.clear()
+    desk.candles.closed.extend(state.closed)
+    desk.candles.current = state.current
+    desk.tape.clear()
+    desk.tape.extend(state.tape)
+    desk.last_ticks, desk.quote_lots = state.last_ticks, state.quote_lots
+    desk.book.set_quote(state.bid_ticks, state.ask_ticks)
+    for side, price_ticks, lots in state.taken:
+        desk.book.eat_strangers(side, price_ticks, lots)
+    desk.update_id, desk.next_order_id = state.update_id, state.next_order_id
+    desk.next_trade_id, desk.next_agg_id = state.next_trade_id, state.next_agg_id
+    desk.book_time_ms, desk.marked_second = state.book_time_ms, state.marked_second
+    desk.candle_told_ms, desk.next_sequence = state.candle_told_ms, state.next_sequence
+    desk.told_best = state.told_best
+
+
+def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:
+    account = PaperAccount(state.name, state.asset, state.leverage)
+    account.wallet_units, account.update_time_ms = state.wallet_units, state.update_time_ms
+    account.positions = state.positions
+    for symbol, orders in state.orders.items():
+        account.orders[symbol] = {order.order_id: order for order in orders}
+        account.open_orders[symbol] = {order.order_id: order for order in orders if order.is_open}
+    account.trades = {symbol: deque(trades) for symbol, trades in state.trades.items()}
+    account.income = deque(state.income)
+    exchange.settlement.accounts[state.name] = account

@@ -1,0 +1,317 @@
+"""Owns the booking of what happens to accounts: fills, expiries, reduce-only knock-outs, funding, liquidation.
+
+It must never decide who trades with whom. Every change gives its user events, in the exchange's order: for a fill
+TRADE_LITE, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE, as recorded on the real exchange.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from trio_grid.domain.events import RecordStatus, Side
+from trio_grid.domain.instrument import RATE_SCALE
+from trio_grid.exchange.paper.engine import wire
+from trio_grid.exchange.paper.engine.account import PaperAccount, fee_units, round_half_even
+from trio_grid.exchange.paper.engine.desk import Desk, MarketEvent
+from trio_grid.exchange.paper.engine.margin import (
+    AccountMargin,
+    Marks,
+    account_margin,
+    health,
+    notional_at_mark,
+    unrealized_units,
+)
+from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade
+from trio_grid.exchange.paper.engine.wire_market import force_order_event
+from trio_grid.exchange.paper.market.interface import TapeRow
+
+LIQUIDATION_FEE_RATE = 1_250_000
+"""Parts of 1e-8 of the liquidated notional that go to the insurance fund: 1.25 %, the symbol's `liquidationFee`."""
+
+ER_SELF_TRADE, ER_IOC, ER_IOC_SELF_TRADE, ER_REDUCE_ONLY, ER_LIQUIDATED, ER_MARKET = 1, 2, 3, 4, 5, 9
+
+
+class UserEvent(msgspec.Struct, frozen=True):
+    """One event of an account's user stream, JSON-ready; kind is its `e`."""
+
+    account: str
+    kind: str
+    time_ms: int
+    payload: dict[str, Any]
+
+
+PaperEvent = MarketEvent | UserEvent
+
+
+class Settlement:
+    """Books what happens into the accounts and writes the events down."""
+
+    def __init__(self, desks: dict[str, Desk]) -> None:
+        self.desks = desks
+        self.accounts: dict[str, PaperAccount] = {}
+        self.events: list[PaperEvent] = []
+        self.next_income_id = 1
+
+    def marks(self) -> dict[str, Marks]:
+        """Return every symbol that has a price, with its mark."""
+        return {name: desk.marks for name, desk in self.desks.items() if desk.has_quote}
+
+    def margin(self, account: PaperAccount, extra: tuple[str, Side, int] | None = None) -> AccountMargin:
+        """Return the account's margin at the marks, with an order of (symbol, side, notional) thought to be open."""
+        return account_margin(account, self.marks(), extra=extra)
+
+    # orders ----------------------------------------------------------------------------------------------------------
+
+    def tell_order(self, order: PaperOrder, execution: str, trade: PaperTrade | None = None) -> None:
+        """Write down an ORDER_TRADE_UPDATE."""
+        account, desk = self.accounts[order.account], self.desks[order.symbol]
+        payload = wire.order_event(desk.symbol, account, order, execution, trade)
+        self.events.append(UserEvent(account.name, "ORDER_TRADE_UPDATE", order.update_time_ms, payload))
+
+    def end_order(
+        self, order: PaperOrder, status: RecordStatus, now_ms: int, *, reason: int = 0, execution: str | None = None
+    ) -> None:
+        """Cancel or expire an open order; its executed part stays."""
+        order.status = status
+        order.expiry_reason = reason
+        order.update_time_ms = now_ms
+        self.desks[order.symbol].book.remove(order)
+        self.accounts[order.account].close_order(order)
+        self.tell_order(order, execution or status.value)
+
+    def reducible_lots(self, order: PaperOrder) -> int:
+        """Return how many lots a reduce-only order may still take: never beyond the position."""
+        held = self.accounts[order.account].position(order.symbol).lots
+        return max(0, -held if order.side is Side.BUY else held)
+
+    def fill(
+        self, order: PaperOrder, price_ticks: int, lots: int, now_ms: int, *, maker: bool, trade_id: int,
+        execution: str = "TRADE",
+    ) -> None:  # fmt: skip
+        """Book one trade of an order at a price; `lots` must be within its remaining quantity.
+
+        The caller calls `knock_out` when both sides of the trade are booked.
+        """
+        if not 0 < lots <= order.remaining_lots:
+            raise ValueError(f"order {order.order_id}: {lots} lots of {order.remaining_lots}")
+        account, desk = self.accounts[order.account], self.desks[order.symbol]
+        symbol = desk.symbol
+        realized = account.apply_trade(symbol, order.side.sign * lots, price_ticks, now_ms)
+        rate = symbol.instrument.maker_fee_rate if maker else symbol.instrument.taker_fee_rate
+        fee = fee_units(price_ticks * lots * symbol.unit, rate)
+        order.executed_lots += lots
+        order.executed_cost += price_ticks * lots
+        order.update_time_ms = now_ms
+        order.status = RecordStatus.FILLED if order.remaining_lots == 0 else RecordStatus.PARTIALLY_FILLED
+        if order.status is RecordStatus.FILLED:
+            desk.book.remove(order)
+            account.close_order(order)
+        trade = PaperTrade(
+            trade_id=trade_id, order_id=order.order_id, side=order.side, price_ticks=price_ticks, quantity_lots=lots,
+            realized_units=realized, fee_units=fee, maker=maker, time_ms=now_ms,
+        )  # fmt: skip
+        account.trades.setdefault(symbol.name, deque()).append(trade)
+        if realized:
+            self._income(account, symbol.name, "REALIZED_PNL", realized, now_ms, trade_id)
+        if fee:
+            self._income(account, symbol.name, "COMMISSION", -fee, now_ms, trade_id)
+        self.events.append(UserEvent(account.name, "TRADE_LITE", now_ms, wire.trade_lite_event(symbol, order, trade)))
+        self._tell_account(account, "ORDER", 0, now_ms, (symbol.name,))
+        self.tell_order(order, execution, trade)
+
+    def knock_out(self, account: PaperAccount, symbol: str, now_ms: int) -> None:
+        """Expire the reduce-only orders for which nothing of the position would be left (er 4).
+
+        Priority among them is the book's: best price first, then oldest. An order that the position covers in part
+        stays; what it may trade is cut when it trades.
+        """
+        position = account.position(symbol).lots
+        resting = [order for order in account.open_on(symbol).values() if order.reduce_only]
+        for side in (Side.BUY, Side.SELL):
+            rows = [order for order in resting if order.side is side]
+            rows.sort(key=lambda order: (-order.side.sign * order.price_ticks, order.sequence))
+            left = max(0, -side.sign * position)
+            for order in rows:
+                if left == 0:
+                    self.end_order(order, RecordStatus.EXPIRED, now_ms, reason=ER_REDUCE_ONLY)
+                left = max(0, left - order.remaining_lots)
+
+    # money -----------------------------------------------------------------------------------------------------------
+
+    def deposit(self, account: PaperAccount, units: int, now_ms: int) -> None:
+        """Put money into the wallet."""
+        self._income(account, "", "TRANSFER", units, now_ms)
+
+    def _income(
+        self, account: PaperAccount, symbol: str, kind: str, units: int, now_ms: int, trade_id: int | None = None
+    ) -> None:
+        info = kind if trade_id is None else str(trade_id)
+        record_id, self.next_income_id = self.next_income_id, self.next_income_id + 1
+        account.book_income(
+            Income(
+                record_id=record_id,
+                symbol=symbol,
+                kind=kind,
+                units=units,
+                info=info,
+                time_ms=now_ms,
+                trade_id=trade_id,
+            )
+        )
+
+    def _tell_account(
+        self, account: PaperAccount, reason: str, change_units: int, now_ms: int, symbols: tuple[str, ...]
+    ) -> None:
+        rows = []
+        for name in symbols:
+            desk, position = self.desks[name], account.position(name)
+            rows.append(wire.position_event_row(desk.symbol, position, unrealized_units(position, desk.marks)))
+        payload = wire.account_event(account, reason, change_units, now_ms, rows)
+        self.events.append(UserEvent(account.name, "ACCOUNT_UPDATE", now_ms, payload))
+
+    def pay_funding(self, desk: Desk, now_ms: int) -> None:
+        """Pay -position x mark x rate to every account with a position; nothing before the market's first price."""
+        if not desk.has_quote:
+            return
+        symbol = desk.symbol
+        for account in self.accounts.values():
+            lots = account.position(symbol.name).lots
+            if lots == 0:
+                continue
+            value = notional_at_mark(symbol, lots, desk.mark_half_ticks)
+            amount = round_half_even(value * symbol.funding_rate, RATE_SCALE)
+            payment = -amount if lots > 0 else amount
+            if payment:
+                self._income(account, symbol.name, "FUNDING_FEE", payment, now_ms)
+                self._tell_account(account, "FUNDING_FEE", payment, now_ms, ())
+
+    # liquidation -----------------------------------------------------------------------------------------------------
+
+    def liquidate_if_due(self, account: PaperAccount, now_ms: int) -> None:
+        """Take over every position of an account whose margin balance is below its maintenance margin."""
+        if not any(position.lots for position in account.positions.values()):
+            return
+        balance, maintenance = health(account, self.marks())
+        if maintenance == 0 or balance >= maintenance:
+            return
+        for orders in list(account.open_orders.values()):
+            for order in list(orders.values()):
+                self.end_order(order, RecordStatus.EXPIRED, now_ms, reason=ER_LIQUIDATED)
+        for name, position in list(account.positions.items()):
+            if position.lots:
+                self._close_by_force(account, self.desks[name], now_ms)
+        if account.wallet_units < 0:
+            paid = -account.wallet_units
+            self._income(account, "", "INSURANCE_CLEAR", paid, now_ms)
+            self._tell_account(account, "INSURANCE_CLEAR", paid, now_ms, ())
+
+    def _close_by_force(self, account: PaperAccount, desk: Desk, now_ms: int) -> None:
+        lots = account.position(desk.name).lots
+        side = Side.SELL if lots > 0 else Side.BUY
+        order_id = desk.take_order_id()
+        limit = 1 if side is Side.SELL else desk.symbol.instrument.max_price_ticks
+        order = PaperOrder(
+            order_id=order_id, account=account.name, symbol=desk.name, client_order_id=f"autoclose-{now_ms}{order_id}",
+            side=side, order_type="LIMIT", time_in_force="IOC", price_ticks=desk.book.best(side.opposite),
+            quantity_lots=abs(lots), reduce_only=True, stp="NONE", price_match="NONE", good_till_ms=0, time_ms=now_ms,
+            update_time_ms=now_ms, sequence=desk.take_sequence(),
+        )  # fmt: skip
+        account.add_order(order)
+        self.tell_order(order, "NEW")
+        self.take(desk, order, limit, now_ms, execution="CALCULATED")
+        if order.is_open:
+            # Nobody is left in the book: the insurance fund takes the rest over at the last price.
+            self.fill(order, desk.last_ticks, order.remaining_lots, now_ms, maker=False,
+                      trade_id=desk.take_trade_id(), execution="CALCULATED")  # fmt: skip
+            self.knock_out(account, desk.name, now_ms)
+        notional = order.executed_cost * desk.symbol.unit
+        fee = min(fee_units(notional, LIQUIDATION_FEE_RATE), max(0, account.wallet_units))
+        if fee:
+            self._income(account, desk.name, "INSURANCE_CLEAR", -fee, now_ms)
+            self._tell_account(account, "INSURANCE_CLEAR", -fee, now_ms, ())
+        symbol, price = desk.symbol, wire.price_text(desk.symbol, order.price_ticks)
+        average = wire.average_text(symbol, order.executed_cost, order.executed_lots)
+        quantity = wire.quantity_text(symbol, order.executed_lots)
+        self.events.append(
+            MarketEvent(
+                "forceOrder",
+                desk.name,
+                now_ms,
+                lambda: force_order_event(symbol, side.value, price, average, quantity, now_ms),
+            )
+        )
+
+    # taking ----------------------------------------------------------------------------------------------------------
+
+    def take(self, desk: Desk, order: PaperOrder, limit_ticks: int, now_ms: int, *, execution: str = "TRADE") -> None:
+        """Match an accepted order against the book up to a limit price; price-time priority, partial fills.
+
+        It ends when the order is done, nothing within the limit is left, or self-trade prevention expires it.
+        """
+        start: int | None = None
+        while order.is_open:
+            offer = desk.book.next_offer(order.side, limit_ticks, start)
+            if offer is None:
+                return
+            maker = offer.order
+            if maker is not None and maker.account == order.account and self._prevent(order, maker, now_ms):
+                continue
+            lots = min(order.remaining_lots, offer.lots)
+            if order.reduce_only:
+                lots = min(lots, self.reducible_lots(order))
+            if maker is not None and maker.reduce_only:
+                allowed = self.reducible_lots(maker)
+                if allowed == 0:
+                    self.end_order(maker, RecordStatus.EXPIRED, now_ms, reason=ER_REDUCE_ONLY)
+                    continue
+                lots = min(lots, allowed)
+            if lots == 0:
+                self.end_order(order, RecordStatus.EXPIRED, now_ms, reason=ER_REDUCE_ONLY)
+                return
+            trade_id = desk.next_trade_id
+            desk.print_row(TapeRow(offer.price_ticks, lots, order.side is Side.SELL), now_ms, self.events)
+            if maker is None:
+                desk.book.eat_strangers(order.side.opposite, offer.price_ticks, lots)
+                start = offer.price_ticks
+            else:
+                self.fill(maker, offer.price_ticks, lots, now_ms, maker=True, trade_id=trade_id)
+                start = None
+                if maker.account == order.account:
+                    # Where prevention is off both sides are booked, and an account's trade ids stay unique.
+                    trade_id = desk.take_trade_id()
+            self.fill(order, offer.price_ticks, lots, now_ms, maker=False, trade_id=trade_id, execution=execution)
+            if maker is not None:
+                self.knock_out(self.accounts[maker.account], desk.name, now_ms)
+            self.knock_out(self.accounts[order.account], desk.name, now_ms)
+
+    def fillable_lots(self, taker: PaperAccount, desk: Desk, side: Side, limit_ticks: int, wanted_lots: int) -> int:
+        """Return how much of `wanted_lots` could surely trade at once within a limit (FOK).
+
+        Reduce-only orders count as far as their accounts' positions reach, the taker's own not at all.
+        """
+        found = 0
+        left: dict[str, int] = {}
+        for offer in desk.book.offers(side, limit_ticks):
+            lots, order = offer.lots, offer.order
+            if order is not None and order.reduce_only:
+                reach = left.get(order.account, 0 if order.account == taker.name else self.reducible_lots(order))
+                lots = min(lots, reach)
+                left[order.account] = reach - lots
+            found += lots
+            if found >= wanted_lots:
+                break
+        return min(found, wanted_lots)
+
+    def _prevent(self, taker: PaperOrder, maker: PaperOrder, now_ms: int) -> bool:
+        """Self-trade prevention by the taker's mode (not for FOK); True if an order was expired by it."""
+        if taker.stp == "NONE" or taker.time_in_force == "FOK":
+            return False
+        if taker.stp in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
+            self.end_order(maker, RecordStatus.EXPIRED_IN_MATCH, now_ms, reason=ER_SELF_TRADE, execution="EXPIRED")
+        if taker.stp in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
+            reason = ER_IOC_SELF_TRADE if taker.time_in_force == "IOC" else ER_SELF_TRADE
+            self.end_order(taker, RecordStatus.EXPIRED_IN_MATCH, now_ms, reason=reason, execution="EXPIRED")
+        return True

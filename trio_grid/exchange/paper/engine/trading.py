@@ -1,0 +1,311 @@
+"""Owns the commands that change orders and settings of an account, in Binance's parameters and bodies.
+
+It must never book money itself: `settlement` does. A refused command has changed nothing and told nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from msgspec.structs import replace as _replace
+
+from trio_grid.domain.events import RecordStatus, Side
+from trio_grid.exchange.paper.engine.account import PaperAccount
+from trio_grid.exchange.paper.engine.brackets import notional_cap_units
+from trio_grid.exchange.paper.engine.desk import Desk
+from trio_grid.exchange.paper.engine.margin import notional_at_mark
+from trio_grid.exchange.paper.engine.order_rules import (
+    OrderRequest,
+    check_band,
+    check_notional,
+    flag_of,
+    parse_order,
+    text_of,
+    whole_of,
+)
+from trio_grid.exchange.paper.engine.records import PaperOrder
+from trio_grid.exchange.paper.engine.refusals import Refusal
+from trio_grid.exchange.paper.engine.settlement import ER_IOC, ER_MARKET, UserEvent
+from trio_grid.exchange.paper.engine.symbols import plain
+from trio_grid.exchange.paper.engine.venue import Venue
+from trio_grid.exchange.paper.engine.wire import order_body
+
+Params = Mapping[str, str]
+Body = dict[str, Any]
+
+MARKET_TAKE_BOUND_PPM = 50_000
+"""How far from the mark price a MARKET order may trade: the symbol's `marketTakeBound`, 5 %."""
+MAX_COUNTDOWN_MS = 7 * 86_400_000
+
+
+class Trading(Venue):
+    """Orders and settings."""
+
+    # placing ---------------------------------------------------------------------------------------------------------
+
+    def place_order(self, account: str, params: Params, now_ms: int) -> Body:
+        """Place an order and return its body: as accepted (ACK), or as it is after matching (RESULT, where it ends).
+
+        Raises:
+            PaperRefusal: the order was not accepted; no record of it exists and no event was told.
+        """
+        self.advance(now_ms)
+        owner, desk, request = self._checked(account, params)
+        now_ms = self.now_ms
+        order_id = desk.take_order_id()
+        order = PaperOrder(
+            order_id=order_id,
+            account=account,
+            symbol=desk.name,
+            client_order_id=request.client_order_id or f"paper_{desk.name}_{order_id}",
+            side=request.side,
+            order_type=request.order_type,
+            time_in_force=request.time_in_force,
+            price_ticks=request.price_ticks,
+            quantity_lots=request.quantity_lots,
+            reduce_only=request.reduce_only,
+            stp=request.stp,
+            price_match=request.price_match,
+            good_till_ms=request.good_till_ms,
+            time_ms=now_ms,
+            update_time_ms=now_ms,
+            sequence=desk.take_sequence(),
+        )
+        owner.add_order(order)
+        self.settlement.tell_order(order, "NEW")
+        accepted = order_body(desk.symbol, order)
+        self.match(desk, order)
+        self.publish_book(desk)
+        ends = order.order_type == "MARKET" or order.time_in_force in ("IOC", "FOK")
+        return order_body(desk.symbol, order) if request.wants_result and ends else accepted
+
+    def test_order(self, account: str, params: Params, now_ms: int) -> Body:
+        """Check an order as `place_order` does and do nothing."""
+        self.advance(now_ms)
+        self._checked(account, params)
+        return {}
+
+    def match(self, desk: Desk, order: PaperOrder) -> None:
+        """Match an accepted order, then let it rest or expire as its type says."""
+        now_ms, market = self.now_ms, order.order_type == "MARKET"
+        limit = self._market_limit(desk, order.side) if market else order.price_ticks
+        if order.time_in_force != "GTX":
+            self.settlement.take(desk, order, limit, now_ms)
+        if not order.is_open:
+            return
+        if market or order.time_in_force in ("IOC", "FOK"):
+            self.settlement.end_order(order, RecordStatus.EXPIRED, now_ms, reason=ER_MARKET if market else ER_IOC)
+            return
+        desk.book.rest(order)
+        if order.time_in_force == "GTD":
+            self.good_till[desk.name, order.order_id] = order
+
+    @staticmethod
+    def _market_limit(desk: Desk, side: Side) -> int:
+        half = desk.mark_half_ticks
+        if side is Side.BUY:
+            return half * (1_000_000 + MARKET_TAKE_BOUND_PPM) // 2_000_000
+        return max(1, -(-half * (1_000_000 - MARKET_TAKE_BOUND_PPM) // 2_000_000))
+
+    def _checked(self, account: str, params: Params) -> tuple[PaperAccount, Desk, OrderRequest]:
+        """Return owner, desk and request of a placement that may be accepted now."""
+        owner, desk = self.account_of(account), self.desk_of(params.get("symbol"))
+        request = parse_order(params, desk.symbol, self.now_ms)
+        if not desk.has_quote:
+            raise Refusal.MARKET_PRICE_BAND.refuse()
+        if request.price_match != "NONE":
+            request = self._with_matched_price(desk, request)
+        market, side = request.order_type == "MARKET", request.side
+        half = desk.mark_half_ticks
+        if not market:
+            check_band(desk.symbol, side, request.price_ticks, half)
+        if not request.reduce_only:
+            priced = half if market else 2 * request.price_ticks
+            check_notional(desk.symbol, priced, request.quantity_lots, Refusal.MIN_NOTIONAL)
+        self._check_account(owner, desk, request)
+        best = desk.book.best(side.opposite)
+        if request.time_in_force == "GTX" and (request.price_ticks - best) * side.sign >= 0:
+            raise Refusal.POST_ONLY.refuse()
+        limit = self._market_limit(desk, side) if market else request.price_ticks
+        if market and desk.book.next_offer(side, limit) is None:
+            raise Refusal.MARKET_PRICE_BAND.refuse()
+        if request.time_in_force == "FOK":
+            found = self.settlement.fillable_lots(owner, desk, side, limit, request.quantity_lots)
+            if found < request.quantity_lots or (request.reduce_only and found > abs(owner.position(desk.name).lots)):
+                raise Refusal.FOK_REJECTED.refuse()
+        return owner, desk, request
+
+    def _with_matched_price(self, desk: Desk, request: OrderRequest) -> OrderRequest:
+        name, _, depth = request.price_match.partition("_")
+        side = request.side.opposite if name == "OPPONENT" else request.side
+        levels = desk.book.depth(side, int(depth or 1))
+        if not levels:
+            raise Refusal.MARKET_PRICE_BAND.refuse()
+        return _replace(request, price_ticks=levels[-1][0])
+
+    def _check_account(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> None:
+        """Check what depends on the account: duplicate id, reduce-only, number of orders, margin."""
+        resting = owner.open_on(desk.name)
+        if request.client_order_id is not None and any(
+            order.client_order_id == request.client_order_id for order in resting.values()
+        ):
+            raise Refusal.DUPLICATE_CLIENT_ID.refuse()
+        position = owner.position(desk.name)
+        if request.reduce_only:
+            self._check_reduce_only(position.lots, request, resting)
+        if len(resting) >= desk.symbol.instrument.max_open_orders:
+            raise Refusal.MAX_OPEN_ORDERS.refuse()
+        if not request.reduce_only:
+            self._check_margin(owner, desk, request)
+
+    @staticmethod
+    def _check_reduce_only(position: int, request: OrderRequest, resting: Mapping[int, PaperOrder]) -> None:
+        if position * request.side.sign >= 0:
+            raise Refusal.REDUCE_ONLY.refuse()
+        others = sum(o.remaining_lots for o in resting.values() if o.reduce_only and o.side is request.side)
+        if others and others + request.quantity_lots > abs(position):
+            raise Refusal.REDUCE_ONLY.refuse()
+
+    def _check_margin(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> None:
+        side = request.side
+        price = request.price_ticks if request.order_type == "LIMIT" else desk.book.best(side.opposite)
+        self.check_margin(owner, desk, side, price, request.quantity_lots)
+
+    def check_margin(self, owner: PaperAccount, desk: Desk, side: Side, price: int, lots: int) -> None:
+        """Refuse `lots` more on a side at a price if the margin (-2019) or the leverage (-2027) does not carry them.
+
+        What does not raise the initial margin is never refused: it reduces.
+        """
+        symbol = desk.symbol
+        notional = price * lots * symbol.unit
+        before = self.settlement.margin(owner)
+        after = self.settlement.margin(owner, (desk.name, side, notional))
+        if after.initial_units <= before.initial_units:
+            return
+        row = after.by_symbol[desk.name]
+        position = owner.position(desk.name)
+        held = notional_at_mark(symbol, position.lots, desk.mark_half_ticks) * (1 if position.lots >= 0 else -1)
+        worst = abs(held + row.bid_units) if side is Side.BUY else abs(held - row.ask_units)
+        if worst > notional_cap_units(symbol.brackets, position.leverage):
+            raise Refusal.MAX_POSITION.refuse()
+        # A buy above the mark (a sell below it) loses the difference at once.
+        loss = max(0, (2 * price - desk.mark_half_ticks) * side.sign) * lots * symbol.unit // 2
+        if after.free_units - loss < 0:
+            raise Refusal.MARGIN_INSUFFICIENT.refuse()
+
+    # ending ----------------------------------------------------------------------------------------------------------
+
+    def find_order(self, account: str, params: Params, refusal: Refusal) -> tuple[Desk, PaperOrder]:
+        """Return the order of `orderId`, or else the newest of `origClientOrderId`.
+
+        Raises:
+            PaperRefusal: `refusal` if the exchange does not show such an order; -1102 without any id.
+        """
+        desk = self.desk_of(params.get("symbol"))
+        orders = self.account_of(account).orders.get(desk.name, {})
+        order_id = whole_of(params, "orderId")
+        if order_id is not None:
+            order = orders.get(order_id)
+        else:
+            client_id = params.get("origClientOrderId", "")
+            if not client_id:
+                raise Refusal.MANDATORY.refuse("orderId")
+            order = next((row for row in reversed(orders.values()) if row.client_order_id == client_id), None)
+        if order is None:
+            raise refusal.refuse()
+        return desk, order
+
+    def cancel_order(self, account: str, params: Params, now_ms: int) -> Body:
+        """Cancel an open order and return its final body; -2011 if it is unknown or closed."""
+        self.advance(now_ms)
+        desk, order = self.find_order(account, params, Refusal.CANCEL_REJECTED)
+        if not order.is_open:
+            raise Refusal.CANCEL_REJECTED.refuse()
+        self.settlement.end_order(order, RecordStatus.CANCELED, self.now_ms)
+        self.publish_book(desk)
+        return order_body(desk.symbol, order)
+
+    def cancel_all_orders(self, account: str, params: Params, now_ms: int) -> Body:
+        """Cancel all open orders of a symbol."""
+        self.advance(now_ms)
+        desk = self.desk_of(params.get("symbol"))
+        self.cancel_everything(self.account_of(account), desk.name, self.now_ms)
+        return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+    def countdown_cancel_all(self, account: str, params: Params, now_ms: int) -> Body:
+        """Arm (or with 0 disarm) the dead-man switch of a symbol."""
+        self.advance(now_ms)
+        desk = self.desk_of(params.get("symbol"))
+        text_of(params, "countdownTime")
+        countdown = whole_of(params, "countdownTime") or 0
+        if countdown > MAX_COUNTDOWN_MS:
+            raise Refusal.BAD_PARAMETER.refuse("countdownTime")
+        if countdown:
+            self.countdowns[account, desk.name] = self.now_ms + countdown
+        else:
+            self.countdowns.pop((account, desk.name), None)
+        return {"symbol": desk.name, "countdownTime": str(countdown)}
+
+    # settings --------------------------------------------------------------------------------------------------------
+
+    def change_leverage(self, account: str, params: Params, now_ms: int) -> Body:
+        """Set a symbol's leverage; refused if the margin or the bracket does not allow it."""
+        self.advance(now_ms)
+        desk, owner = self.desk_of(params.get("symbol")), self.account_of(account)
+        text_of(params, "leverage")
+        leverage = whole_of(params, "leverage") or 0
+        cap = notional_cap_units(desk.symbol.brackets, leverage) if leverage >= 1 else 0
+        if cap == 0:
+            raise Refusal.BAD_LEVERAGE.refuse(leverage)
+        position = owner.position(desk.name)
+        before, position.leverage = position.leverage, leverage
+        if desk.has_quote and (position.lots or owner.open_on(desk.name)):
+            margin = self.settlement.margin(owner)
+            row = margin.by_symbol[desk.name]
+            worst = max(abs(row.notional_units + row.bid_units), abs(row.notional_units - row.ask_units))
+            if worst > cap or (leverage < before and margin.free_units < 0):
+                position.leverage = before
+                refusal = Refusal.MAX_POSITION if worst > cap else Refusal.MAX_LEVERAGE_RATIO
+                raise refusal.refuse()
+        change = {"s": desk.name, "l": leverage}
+        payload = {"e": "ACCOUNT_CONFIG_UPDATE", "E": self.now_ms, "T": self.now_ms, "ac": change}
+        self.settlement.events.append(UserEvent(account, "ACCOUNT_CONFIG_UPDATE", self.now_ms, payload))
+        return {"leverage": leverage, "maxNotionalValue": plain_units(cap), "symbol": desk.name}
+
+    def change_margin_type(self, account: str, params: Params, now_ms: int) -> Body:
+        """Set a symbol's margin type: CROSSED is what every account has (-4046); ISOLATED is not served (-4084)."""
+        self.advance(now_ms)
+        desk, owner = self.desk_of(params.get("symbol")), self.account_of(account)
+        wanted = text_of(params, "marginType")
+        if wanted not in ("CROSSED", "ISOLATED"):
+            raise Refusal.BAD_PARAMETER.refuse("marginType")
+        if wanted == "CROSSED":
+            raise Refusal.SAME_MARGIN_TYPE.refuse()
+        if owner.open_on(desk.name):
+            raise Refusal.MARGIN_TYPE_ORDERS.refuse()
+        if owner.position(desk.name).lots:
+            raise Refusal.MARGIN_TYPE_POSITION.refuse()
+        raise Refusal.UNSUPPORTED.refuse()
+
+    def change_position_mode(self, account: str, params: Params, now_ms: int) -> Body:
+        """Set one-way or hedge mode: one-way is what every account has (-4059); hedge is not served (-4084)."""
+        self.advance(now_ms)
+        text_of(params, "dualSidePosition")
+        if flag_of(params, "dualSidePosition"):
+            raise Refusal.UNSUPPORTED.refuse()
+        raise Refusal.SAME_POSITION_SIDE.refuse()
+
+    def change_multi_assets(self, account: str, params: Params, now_ms: int) -> Body:
+        """Set multi-assets mode: single-asset is what every account has (-4171); multi-assets is not served (-4084)."""
+        self.advance(now_ms)
+        text_of(params, "multiAssetsMargin")
+        if flag_of(params, "multiAssetsMargin"):
+            raise Refusal.UNSUPPORTED.refuse()
+        raise Refusal.SAME_MULTI_ASSETS.refuse()
+
+
+def plain_units(units: int) -> str:
+    """Return money units as a plain amount."""
+    return plain(Decimal(units).scaleb(-8))

@@ -1,0 +1,1 @@
+"""What the strangers on the exchange trade: synthetic markets and replays of recordings, as steps in time."""

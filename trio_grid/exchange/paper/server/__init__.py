@@ -1,0 +1,1 @@
+"""The exchange's server: connections, authentication, limits, routes and streams. No rule of trading is here."""

@@ -1,0 +1,123 @@
+"""The gate that every request passes, whatever its transport: weight, key, time, signature, order counts, then the
+exchange.
+
+Owns the order of those checks and the answer's parts. It must never format an answer for a transport.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import msgspec
+
+from trio_grid.exchange.paper.engine.exchange import PaperExchange
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal, Refusal
+from trio_grid.exchange.paper.server.authentication import ApiKey, KeyRing, check_time
+from trio_grid.exchange.paper.server.exchange_task import ExchangeTask
+from trio_grid.exchange.paper.server.listen_keys import ListenKeys
+from trio_grid.exchange.paper.server.operations import Call, Operation, Security
+from trio_grid.exchange.paper.server.request_limits import LimitRefusal, RequestLimits
+from trio_grid.exchange.paper.server.server_clock import ServerClock
+from trio_grid.exchange.protocol.rate_limits import RateLimit
+
+logger = logging.getLogger(__name__)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What to answer: `body` is the result, or None with `error` (code, message) set."""
+
+    status: int
+    body: Any = None
+    error: tuple[int, str] | None = None
+    used_weight: int = 0
+    order_counts: tuple[tuple[RateLimit, int], ...] = ()
+    retry_after_s: int | None = None
+    retry_at_ms: int | None = None
+    order_counts_only: bool = False
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request says who it is from: an API key with a signature over a payload, or a session's proved key."""
+
+    key: str | None = None
+    payload: bytes = b""
+    signature: str | None = None
+    session: ApiKey | None = None
+
+
+@attrs.define
+class RequestGate:
+    """Answers operations for one exchange."""
+
+    exchange: PaperExchange
+    task: ExchangeTask
+    clock: ServerClock
+    keys: KeyRing
+    limits: RequestLimits
+    listen_keys: ListenKeys
+
+    async def answer(
+        self, operation: Operation, parameters: Mapping[str, str], credentials: Credentials, address: str
+    ) -> Answer:
+        """Carry out one operation. Never raises for anything that a client can cause."""
+        now_ms = self.clock.now_ms()
+        used = self.limits.used_weight(address, now_ms)
+        try:
+            used = self.limits.spend_weight(address, operation.weight(parameters), now_ms)
+            account = self.admit(operation.security, parameters, credentials, now_ms)
+            if operation.orders is not None:
+                self.limits.spend_orders(account, operation.orders(parameters), now_ms)
+            body = await self.task.call(
+                lambda at_ms: operation.run(
+                    Call(
+                        exchange=self.exchange,
+                        limits=self.limits,
+                        listen_keys=self.listen_keys,
+                        account=account,
+                        parameters=parameters,
+                        now_ms=at_ms,
+                        uptime_ms=self.clock.uptime_ms(),
+                    )
+                )
+            )
+            return Answer(
+                status=200,
+                body=body,
+                used_weight=used,
+                order_counts_only=operation.counts_orders_only,
+                order_counts=self.limits.order_counts(account, now_ms) if operation.orders is not None else (),
+            )
+        except PaperRefusal as refusal:
+            return Answer(status=refusal.http_status, error=(refusal.code, refusal.message), used_weight=used)
+        except LimitRefusal as refusal:
+            return Answer(
+                status=refusal.status,
+                error=(refusal.code, refusal.message),
+                used_weight=self.limits.used_weight(address, now_ms),
+                retry_after_s=refusal.retry_after_s,
+                retry_at_ms=refusal.retry_at_ms,
+            )
+
+    def admit(self, security: Security, parameters: Mapping[str, str], credentials: Credentials, now_ms: int) -> str:
+        """Return the account that a request speaks for; empty for a public one.
+
+        Raises:
+            PaperRefusal: key, time or signature do not hold.
+        """
+        if security is Security.NONE:
+            return ""
+        key = credentials.session if credentials.key is None else None
+        if key is None:
+            key = self.keys.identify(credentials.key)
+        else:
+            self.keys.identify(key.key)
+        if security is Security.SIGNED:
+            check_time(parameters, now_ms, enforced=self.clock.runs_at_real_speed)
+            if credentials.session is not key:
+                if not credentials.signature:
+                    raise Refusal.MANDATORY.refuse("signature")
+                self.keys.verify(key, credentials.payload, credentials.signature)
+        return key.account

@@ -1,0 +1,160 @@
+"""REST: one Starlette route per path of the table, each an async endpoint that hands its request to the gate.
+
+Owns the form of HTTP requests and answers: parameters from the query and a form body whatever its content type,
+Binance's error bodies and headers. It must never decide what a request means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
+from trio_grid.exchange.paper.server.api_tables import REST_ROUTES
+from trio_grid.exchange.paper.server.authentication import split_signature
+from trio_grid.exchange.paper.server.operations import Operation
+from trio_grid.exchange.paper.server.request_gate import Answer, Credentials, RequestGate
+
+logger = logging.getLogger(__name__)
+
+LARGEST_BODY_BYTES = 256 * 1024
+LARGEST_DRAINED_BYTES = 16 * 1024 * 1024
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(gate: RequestGate) -> Starlette:
+    """Return the Starlette app that serves the REST table."""
+    routes = []
+    for path, methods in REST_ROUTES.items():
+        route = Route(path, _endpoint(gate, methods), methods=sorted(methods))
+        # Starlette adds HEAD to every GET; Binance has none.
+        route.methods = set(methods)
+        routes.append(route)
+    return Starlette(
+        routes=routes,
+        exception_handlers={404: _unknown_route, 405: _wrong_method},
+    )
+
+
+def form_parameters(query: bytes, body: bytes) -> dict[str, str]:
+    """Return the parameters of a request; the first of a name wins, and the query wins over the body.
+
+    Raises:
+        PaperRefusal: -1100, a name or value is not UTF-8 after decoding.
+    """
+    parameters: dict[str, str] = {}
+    try:
+        for part in (query, body):
+            for name, value in parse_qsl(part.decode("ascii"), keep_blank_values=True, errors="strict"):
+                parameters.setdefault(name, value)
+    except UnicodeError:
+        return _form_parameters_of_any_bytes(query, body)
+    except ValueError:
+        raise _illegal_characters() from None
+    return parameters
+
+
+def _form_parameters_of_any_bytes(query: bytes, body: bytes) -> dict[str, str]:
+    """Take raw UTF-8 too: some clients post JSON in a form without encoding it."""
+    parameters: dict[str, str] = {}
+    try:
+        for part in (query, body):
+            for name, value in parse_qsl(part.decode("utf-8"), keep_blank_values=True, errors="strict"):
+                parameters.setdefault(name, value)
+    except ValueError:
+        raise _illegal_characters() from None
+    return parameters
+
+
+def _illegal_characters() -> PaperRefusal:
+    return PaperRefusal(-1100, "Illegal characters found in a parameter.")
+
+
+def _endpoint(gate: RequestGate, methods: dict[str, Operation]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        operation = methods[request.method]
+        address = request.client.host if request.client else ""
+        query: bytes = request.scope["query_string"]
+        try:
+            body = await _limited_body(request)
+            parameters = form_parameters(query, body)
+        except PaperRefusal as refusal:
+            return _json(refusal.http_status, refusal.body())
+        payload, signature = split_signature(query, body)
+        credentials = Credentials(key=request.headers.get("x-mbx-apikey", ""), payload=payload, signature=signature)
+        try:
+            return render(await gate.answer(operation, parameters, credentials, address))
+        except Exception:
+            # A fault of ours, shown with its traceback; the client gets the exchange's words for it.
+            logger.exception("a fault of the paper exchange in %s %s", request.method, request.url.path)
+            return _json(500, {"code": -1000, "msg": "An unknown error occurred while processing the request."})
+
+    return endpoint
+
+
+async def _limited_body(request: Request) -> bytes:
+    """Read the body. One that is too large is read to its end and dropped, so that the client hears the answer.
+
+    Raises:
+        PaperRefusal: it is too large, or ended before its announced length.
+    """
+    body = bytearray()
+    received = 0
+    while received <= LARGEST_DRAINED_BYTES:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise PaperRefusal(-1001, "The request ended before its body was complete.")
+        part: bytes = message.get("body", b"")
+        received += len(part)
+        if received <= LARGEST_BODY_BYTES:
+            body += part
+        if not message.get("more_body", False):
+            break
+    if received > LARGEST_BODY_BYTES:
+        raise PaperRefusal(-1101, "Too many parameters sent for this endpoint.", 413)
+    return bytes(body)
+
+
+def render(answer: Answer) -> Response:
+    """Return the HTTP form of an answer."""
+    # On order endpoints, whose weight is 0, the exchange shows -1.
+    headers = {"x-mbx-used-weight-1m": "-1" if answer.order_counts_only else str(answer.used_weight)}
+    for limit, count in answer.order_counts:
+        headers[limit.header.lower()] = str(count)
+    if answer.retry_after_s is not None:
+        headers["retry-after"] = str(answer.retry_after_s)
+    if answer.error is not None:
+        code, message = answer.error
+        return _json(answer.status, {"code": code, "msg": message}, headers)
+    return _json(answer.status, answer.body, headers)
+
+
+def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
+
+
+async def _unknown_route(request: Request, error: Exception) -> Response:
+    # The body is read first: a connection closed on a client that still sends would lose the answer.
+    with contextlib.suppress(PaperRefusal):
+        await _limited_body(request)
+    path, method = request.url.path, request.method
+    return _json(404, {"code": -5000, "msg": f"Path {path}, Method {method} is invalid"})
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    # Starlette joins a set of strings: unsorted, the header would differ with the hash seed.
+    allowed = error.headers or {} if isinstance(error, HTTPException) else {}
+    answer = await _unknown_route(request, error)
+    answer.status_code = 405
+    answer.headers["allow"] = ", ".join(sorted(name.strip() for name in allowed.get("Allow", "").split(",") if name))
+    return answer
