@@ -270,4 +270,9 @@ def test_modes_answer_what_is_true_and_refuse_what_is_not_served() -> None:
     with pytest.raises(PaperRefusal) as caught:
         exchange.change_margin_type("ann", symbol | {"marginType": "ISOLATED"}, START_MS)
     assert caught.value.code == -4047
+    exchange.cancel_all_orders("ann", symbol, START_MS)
+    ann.market("BUY", 100)
+    with pytest.raises(PaperRefusal) as caught:
+        exchange.change_margin_type("ann", symbol | {"marginType": "ISOLATED"}, START_MS)
+    assert caught.value.code == -4048
     assert exchange.position_mode("ann", {}, START_MS) == {"dualSidePosition": False}

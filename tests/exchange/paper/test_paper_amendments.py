@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS, Trader, quote, scripted, user_kinds
+from trio_grid.exchange.paper.engine.amendments import MAX_AMENDMENTS
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 
 
@@ -90,3 +91,14 @@ def test_a_closed_order_cannot_be_amended() -> None:
     with pytest.raises(PaperRefusal) as caught:
         amend(ann, order, "98.0", "0.100")
     assert caught.value.code == -2013
+
+
+def test_an_order_is_amended_ten_thousand_times_at_most() -> None:
+    exchange, _, ann, _ = scripted()
+    order = ann.limit("BUY", 990, 100)
+    exchange.account_of("ann").orders["TESTUSDT"][order["orderId"]].amendments = MAX_AMENDMENTS - 1
+    assert amend(ann, order, "98.0", "0.100")["price"] == "98.0"
+    with pytest.raises(PaperRefusal) as caught:
+        amend(ann, order, "97.0", "0.100")
+    assert caught.value.code == -5026
+    assert ann.order(order["orderId"])["price"] == "98.0"

@@ -116,6 +116,13 @@ def test_a_tick_coarser_than_the_precision_is_minus_4014() -> None:
     with pytest.raises(PaperRefusal) as caught:
         parse_quantity({"quantity": "0.015"}, coarse, market=False)
     assert caught.value.code == -4023
+    with pytest.raises(PaperRefusal) as caught:
+        parse_quantity(
+            {"quantity": "0.001"},
+            replace(symbol, instrument=replace(symbol.instrument, min_quantity_lots=2)),
+            market=False,
+        )
+    assert caught.value.code == -4004
 
 
 def test_duplicate_client_ids_are_refused_among_open_orders_only() -> None:

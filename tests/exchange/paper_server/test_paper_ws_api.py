@@ -145,7 +145,7 @@ async def test_account_methods(handle: PaperHandle, socket: RawSocket, method: s
 @pytest.mark.parametrize(
     ("method", "params"),
     [("ticker.price", {"symbol": SYMBOL}), ("ticker.book", {"symbol": SYMBOL}), ("ticker.price", {}), ("ping", None),
-     ("depth", {"symbol": SYMBOL, "limit": 5}), ("time", None)],
+     ("depth", {"symbol": SYMBOL, "limit": 5}), ("time", None), ("exchangeInfo", None)],
 )  # fmt: skip
 async def test_public_methods(socket: RawSocket, method: str, params: object) -> None:
     message = {"id": 1, "method": method} | ({} if params is None else {"params": params})

@@ -30,7 +30,6 @@ class Refusal(enum.Enum):
     """The exchange's codes and words; `%s` is filled in by `refuse`."""
 
     MANDATORY = (-1102, "Mandatory parameter '%s' was not sent, was empty/null, or malformed.")
-    REQUIRED_EMPTY = (-1105, "Parameter '%s' was empty.")
     NOT_REQUIRED = (-1106, "Parameter '%s' sent when not required.")
     PRECISION = (-1111, "Precision is over the maximum defined for this asset.")
     BAD_TIME_IN_FORCE = (-1115, "Invalid timeInForce.")
@@ -66,7 +65,6 @@ class Refusal(enum.Enum):
     POSITION_SIDE = (-4061, "Order's position side does not match user's setting.")
     UNSUPPORTED = (-4084, "Method is not allowed currently. Coming soon.")
     DUPLICATE_CLIENT_ID = (-4116, "ClientOrderId is duplicated.")
-    REDUCE_ONLY_MARGIN = (-4118, "ReduceOnly Order Failed. Please check your existing position and open orders")
     ALGO_ONLY = (-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
     MARKET_PRICE_BAND = (-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.")
     MIN_NOTIONAL = (-4164, "Order's notional must be no smaller than %s (unless you choose reduce only).")

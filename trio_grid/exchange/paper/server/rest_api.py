@@ -113,7 +113,7 @@ async def _limited_body(request: Request) -> bytes:
     while received <= LARGEST_DRAINED_BYTES:
         message = await request.receive()
         if message["type"] != "http.request":
-            raise PaperRefusal(-1001, "The request ended before its body was complete.")
+            raise PaperRefusal(-1000, "The request ended before its body was complete.")
         part: bytes = message.get("body", b"")
         received += len(part)
         if received <= LARGEST_BODY_BYTES:
