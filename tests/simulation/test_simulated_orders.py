@@ -7,6 +7,7 @@ import trio
 
 from tests.simulation.rig import simulated
 from tests.simulation.wiretap import Wiretap, order_answers, order_events
+from trio_grid.domain.client_order_id import decode
 from trio_grid.domain.inputs import Condition
 from trio_grid.domain.slot import OrderStatus
 from trio_grid.exchange.paper.server.request_limits import ORDER_LIMITS, LimitSettings
@@ -319,7 +320,9 @@ def test_s18_every_flag_is_on_the_wire(
         closings = 0
         for message in tap.orders:
             words = message.body
-            opens = "o" in str(words["newClientOrderId"]).split("-", 2)[2]
+            parts = decode(str(words["newClientOrderId"]))
+            assert parts is not None
+            opens = parts.role == "o"
             assert words["timeInForce"] == ("GTX" if opens else "GTC")
             assert words["reduceOnly"] == ("false" if opens or mode == "neutral" else "true")
             assert side is None or words["side"] == side or not opens

@@ -117,7 +117,7 @@ class Pipe:
             while True:
                 if self._reader_closed:
                     raise trio.ClosedResourceError("this stream was closed")
-                if self._broken:
+                if self._broken and (self.stalled or not self._buffer):
                     raise trio.BrokenResourceError("the link was cut")
                 if not self.stalled and (self._buffer or self._ended):
                     data = bytes(self._buffer if max_bytes is None else self._buffer[:max_bytes])
@@ -143,10 +143,11 @@ class Pipe:
         self._reader_closed = True
         self._changed.unpark_all()
 
-    def cut(self) -> None:
-        """Both ends break at once, as by a reset; bytes under way are lost."""
+    def cut(self, *, lose: bool = True) -> None:
+        """Both ends break, as by a reset; bytes under way are lost, or without `lose` can still be read."""
         self._broken = True
-        self._buffer.clear()
+        if lose:
+            self._buffer.clear()
         self._changed.unpark_all()
 
     def set_stalled(self, stalled: bool) -> None:
@@ -238,6 +239,11 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._outgoing.close_writer()
         self._incoming.close_reader()
         await trio.lowlevel.checkpoint()
+
+    def reset(self) -> None:
+        """Break both directions; the peer may still read what was sent before."""
+        self._outgoing.cut(lose=False)
+        self._incoming.cut()
 
 
 class Link:

@@ -87,6 +87,11 @@ class KeyRing:
             raise key_unknown()
         return found[0]
 
+    def account_of(self, key: str | None) -> str:
+        """Return the account of a key that exists, proved or not; empty for any other."""
+        found = self._keys.get(key or "")
+        return "" if found is None else found[0].account
+
     def verify(self, key: ApiKey, payload: bytes, signature: str) -> None:
         """Check a signature over a payload, in constant time.
 

@@ -7,12 +7,19 @@ request, not only at the first. It must never answer anything.
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
 
 LARGEST_HEAD_BYTES = 64 * 1024
+
+RESET = "trio_grid.reset"
+"""The name under which the application finds, in a request's scope, the function that resets its connection."""
+
+_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class PeekedStream(trio.abc.HalfCloseableStream):
@@ -61,6 +68,16 @@ class PeekedStream(trio.abc.HalfCloseableStream):
         """Hand on."""
         await self._inner.aclose()
 
+    def reset(self) -> None:
+        """End the connection as a crash does: what was sent may still arrive, then both ends fail."""
+        reset = getattr(self._inner, "reset", None)
+        if reset is not None:
+            reset()
+            return
+        # A socket that does not linger answers its closing with a reset instead of an orderly end.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self.socket.close()
+
 
 def asks_for_websocket(head: bytes) -> bool:
     """Return whether a request head in lower case asks for a WebSocket, completely enough for a handshake."""
@@ -94,7 +111,7 @@ class HttpConversation(trio.abc.HalfCloseableStream):
 
         self._running += 1
         try:
-            await self._app(scope, receive, note_the_end, *helpers)
+            await self._app({**scope, RESET: self._peeked.reset}, receive, note_the_end, *helpers)
         finally:
             self._running -= 1
             if self._over:

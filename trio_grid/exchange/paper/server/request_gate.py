@@ -16,6 +16,7 @@ import msgspec
 from trio_grid.exchange.paper.engine.exchange import PaperExchange
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal, Refusal
 from trio_grid.exchange.paper.server.authentication import ApiKey, KeyRing, check_time
+from trio_grid.exchange.paper.server.disturbance import Asked, Delivery, Disturbance, Transport, View
 from trio_grid.exchange.paper.server.exchange_task import ExchangeTask
 from trio_grid.exchange.paper.server.listen_keys import ListenKeys
 from trio_grid.exchange.paper.server.operations import Call, Operation, Security
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What to answer: `body` is the result, or None with `error` (code, message) set."""
+    """What to answer: `body` is the result, or None with `error` (code, message) set; `delivery` None is as usual."""
 
     status: int
     body: Any = None
@@ -37,6 +38,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: int | None = None
     retry_at_ms: int | None = None
     order_counts_only: bool = False
+    delivery: Delivery | None = None
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +60,42 @@ class RequestGate:
     keys: KeyRing
     limits: RequestLimits
     listen_keys: ListenKeys
+    disturbance: Disturbance | None = None
 
     async def answer(
-        self, operation: Operation, parameters: Mapping[str, str], credentials: Credentials, address: str
+        self,
+        operation: Operation,
+        parameters: Mapping[str, str],
+        credentials: Credentials,
+        address: str,
+        *,
+        transport: Transport = Transport.REST,
     ) -> Answer:
-        """Carry out one operation. Never raises for anything that a client can cause."""
+        """Answer one request. Never raises for anything that a client can cause."""
+
+        async def carry_out(view: View | None = None) -> Answer:
+            return await self._carry_out(operation, parameters, credentials, address, view)
+
+        if self.disturbance is None:
+            return await carry_out()
+        key = credentials.session.key if credentials.session is not None else credentials.key
+        asked = Asked(
+            transport=transport,
+            operation=operation,
+            parameters=parameters,
+            account=self.keys.account_of(key),
+            address=address,
+        )
+        return await self.disturbance.answer(asked, carry_out)
+
+    async def _carry_out(
+        self,
+        operation: Operation,
+        parameters: Mapping[str, str],
+        credentials: Credentials,
+        address: str,
+        view: View | None,
+    ) -> Answer:
         now_ms = self.clock.now_ms()
         used = self.limits.used_weight(address, now_ms)
         try:
@@ -73,7 +106,7 @@ class RequestGate:
             body = await self.task.call(
                 lambda at_ms: operation.run(
                     Call(
-                        exchange=self.exchange,
+                        exchange=self.exchange if view is None else view(self.exchange, at_ms),
                         limits=self.limits,
                         listen_keys=self.listen_keys,
                         account=account,

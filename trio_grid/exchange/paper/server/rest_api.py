@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import msgspec
+import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,6 +23,8 @@ from starlette.routing import Route
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 from trio_grid.exchange.paper.server.api_tables import REST_ROUTES
 from trio_grid.exchange.paper.server.authentication import split_signature
+from trio_grid.exchange.paper.server.connection_streams import RESET
+from trio_grid.exchange.paper.server.disturbance import Delivery
 from trio_grid.exchange.paper.server.operations import Operation
 from trio_grid.exchange.paper.server.request_gate import Answer, Credentials, RequestGate
 
@@ -133,10 +136,35 @@ def render(answer: Answer) -> Response:
         headers[limit.header.lower()] = str(count)
     if answer.retry_after_s is not None:
         headers["retry-after"] = str(answer.retry_after_s)
-    if answer.error is not None:
-        code, message = answer.error
-        return _json(answer.status, {"code": code, "msg": message}, headers)
-    return _json(answer.status, answer.body, headers)
+    body = answer.body if answer.error is None else {"code": answer.error[0], "msg": answer.error[1]}
+    if answer.delivery is not None:
+        return _DisturbedResponse(answer.delivery, answer.status, headers, msgspec.json.encode(body))
+    return _json(answer.status, body, headers)
+
+
+class _DisturbedResponse(Response):
+    """A response that leaves as a disturbance wants it."""
+
+    def __init__(self, delivery: Delivery, status: int, headers: dict[str, str], content: bytes) -> None:
+        content = content if delivery.content is None else delivery.content
+        super().__init__(content, status, headers, delivery.content_type)
+        self._delivery = delivery
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send it, or what is to be seen of it."""
+        delivery = self._delivery
+        await trio.sleep(delivery.delay_s)
+        if delivery.silent:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        elif delivery.cut_bytes is None:
+            await super().__call__(scope, receive, send)
+        else:
+            if delivery.cut_bytes:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                part = bytes(self.body)[: delivery.cut_bytes]
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            cast(Callable[[], None], scope[RESET])()
 
 
 def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:

@@ -31,6 +31,7 @@ from trio_grid.exchange.paper.server.connection_streams import (
     PeekedStream,
     asks_for_websocket,
 )
+from trio_grid.exchange.paper.server.disturbance import Disturbance
 from trio_grid.exchange.paper.server.exchange_task import ExchangeTask
 from trio_grid.exchange.paper.server.listen_keys import ListenKeys
 from trio_grid.exchange.paper.server.request_gate import RequestGate
@@ -39,6 +40,7 @@ from trio_grid.exchange.paper.server.rest_api import make_app
 from trio_grid.exchange.paper.server.server_clock import ServerClock
 from trio_grid.exchange.paper.server.stream_hub import StreamHub
 from trio_grid.exchange.paper.server.websocket_gate import WebSocketGate
+from trio_grid.exchange.paper.server.websocket_line import WebSocketLine
 
 ResultT = TypeVar("ResultT")
 
@@ -55,8 +57,8 @@ LARGEST_MESSAGE_BYTES = 1024 * 1024
 DEFAULT_KEY = "testkey"
 DEFAULT_SECRET = "testsecret"  # noqa: S105 - the paper exchange's well-known default
 
-WebSocketHandler = Callable[[trio_websocket.WebSocketRequest, str], Awaitable[None]]
-"""Serves one WebSocket until it ends: (request, address of the peer)."""
+WebSocketHandler = Callable[[trio_websocket.WebSocketRequest, str, PeekedStream], Awaitable[None]]
+"""Serves one WebSocket until it ends: (request, address of the peer, the stream under it)."""
 
 
 @attrs.frozen
@@ -142,7 +144,7 @@ class ConnectionServer:
         with trio.fail_after(HEAD_DEADLINE_S) as handshake:
             request = await trio_websocket.wrap_server_stream(nursery, stream, max_message_size=LARGEST_MESSAGE_BYTES)
             handshake.deadline = float("inf")
-        await self._websocket(request, str(stream.socket.getpeername()[0]))
+        await self._websocket(request, str(stream.socket.getpeername()[0]), stream)
 
 
 async def _close_when_cancelled(stream: trio.abc.AsyncResource) -> None:
@@ -169,11 +171,12 @@ class PaperServer:
         strict_routing: bool = False,
         seed: int = 1,
         before_telling: Callable[[Sequence[PaperEvent]], None] | None = None,
+        disturbance: Disturbance | None = None,
     ) -> None:
         """Compose the server.
 
         `keys` None gives the default key to the first account. `before_telling` gets each batch of events before any
-        client learns of them: the place to make the exchange's state durable.
+        client learns of them: the place to make the exchange's state durable. `disturbance` makes it misbehave.
         """
         self.exchange, self.clock = exchange, clock
         self.keys = KeyRing(tuple(default_keys(exchange) if keys is None else keys))
@@ -183,11 +186,12 @@ class PaperServer:
         self._task = ExchangeTask(
             exchange,
             clock,
-            self.hub.publish,
+            self._publish,
             before_telling=before_telling,
-            next_publication_ms=self.hub.next_publication_ms,
+            next_publication_ms=self._next_publication_ms,
         )
-        gate = RequestGate(exchange, self._task, clock, self.keys, self.limits, self.listen_keys)
+        self._disturbance = disturbance
+        gate = RequestGate(exchange, self._task, clock, self.keys, self.limits, self.listen_keys, disturbance)
         self._websockets = WebSocketGate(gate, self.hub, strict_routing=strict_routing)
         self._connections = ConnectionServer(make_app(gate), self._websockets.serve)
 
@@ -204,12 +208,27 @@ class PaperServer:
         host, port = cast(Any, listeners[0]).socket.getsockname()[:2]
         async with trio.open_nursery() as nursery:
             await nursery.start(self._task.run)
+            if self._disturbance is not None:
+                nursery.start_soon(self._disturbance.run, self)
             await nursery.start(self._connections.run, listeners)
             task_status.started(PaperUrls.at(host, port))
 
     async def call(self, command: Callable[[int], ResultT]) -> ResultT:
         """Have a command carried out by the exchange's own task, in its turn (now_ms -> result)."""
         return await self._task.call(command)
+
+    def connections(self) -> tuple[WebSocketLine, ...]:
+        """Return the open WebSockets, oldest first."""
+        return self._websockets.lines()
+
+    def _publish(self, events: Sequence[PaperEvent]) -> None:
+        self.hub.publish(events if self._disturbance is None else self._disturbance.events(events))
+
+    def _next_publication_ms(self) -> int | None:
+        due = [self.hub.next_publication_ms()]
+        if self._disturbance is not None:
+            due.append(self._disturbance.next_event_ms())
+        return min((time_ms for time_ms in due if time_ms is not None), default=None)
 
     async def close_websockets(self) -> None:
         """Send every open WebSocket a close frame; call it before cancelling for a clean end."""

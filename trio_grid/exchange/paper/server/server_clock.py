@@ -27,8 +27,12 @@ class ServerClock:
         return f"<ServerClock start_ms={self.start_ms} speed={self.speed}>"
 
     def now_ms(self) -> int:
-        """Return the exchange's time in epoch milliseconds; it never goes back."""
+        """Return the exchange's time in epoch milliseconds; it goes back only by a `jump`."""
         return self.start_ms + math.floor((trio.current_time() - self._origin) * self.speed * 1000)
+
+    def jump(self, by_ms: int) -> None:
+        """Set the clock forward or back, as a fault does; uptime goes on as it was."""
+        self.start_ms += by_ms
 
     def uptime_ms(self) -> int:
         """Return the milliseconds of Trio time since construction: what connections and listen keys age by."""

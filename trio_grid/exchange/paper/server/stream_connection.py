@@ -17,6 +17,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from trio_grid.exchange.paper.server.stream_hub import StreamHub
 from trio_grid.exchange.paper.server.stream_names import Route, StreamName, Topic, parse_stream_name
+from trio_grid.exchange.paper.server.websocket_line import WebSocketLine
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class StreamConnection:
     def __init__(
         self,
         websocket: WebSocketConnection,
+        line: WebSocketLine,
         hub: StreamHub,
         route: Route,
         *,
@@ -58,7 +60,8 @@ class StreamConnection:
         user_kinds: Sequence[str] = (),
     ) -> None:
         self.combined = combined
-        self._websocket, self._hub, self._route, self._strict = websocket, hub, route, strict
+        self._websocket, self._line = websocket, line
+        self._hub, self._route, self._strict = hub, route, strict
         self._user_kinds = dict.fromkeys(user_kinds)
         self._names: dict[str, StreamName | None] = {}
         self._queue, self._outgoing = trio.open_memory_channel[str](QUEUED_MESSAGES)
@@ -103,7 +106,7 @@ class StreamConnection:
     async def _send_queued(self) -> None:
         try:
             async for text in self._outgoing:
-                await self._websocket.send_message(text)
+                await self._line.send_frame(text)
         except ConnectionClosed:
             return
 
@@ -183,6 +186,8 @@ class StreamConnection:
             self._names[text] = name
             if name is not None:
                 self._hub.subscribe(self, name)
+                if name.topic is Topic.USER:
+                    self._line.carries_account(self._hub.account_of(name))
 
     def _unsubscribe(self, texts: Sequence[str]) -> None:
         for text in texts:

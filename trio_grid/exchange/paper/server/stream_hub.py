@@ -95,6 +95,10 @@ class StreamHub:
                 del self._by_topic[(name.topic, name.symbol)]
             self._derived.forget(name)
 
+    def account_of(self, name: StreamName) -> str:
+        """Return the account of a user stream; empty while its listen key is not valid."""
+        return self._listen_keys.account_of(name.text) or ""
+
     # Called by the exchange's task ------------------------------------------------------------------------------------
 
     def publish(self, events: Sequence[PaperEvent]) -> None:

@@ -13,11 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 
+from trio_grid.exchange.paper.server.connection_streams import PeekedStream
+from trio_grid.exchange.paper.server.disturbance import Delivery, Transport
 from trio_grid.exchange.paper.server.request_gate import RequestGate
 from trio_grid.exchange.paper.server.request_limits import LimitRefusal
 from trio_grid.exchange.paper.server.stream_connection import StreamConnection
 from trio_grid.exchange.paper.server.stream_hub import StreamHub
 from trio_grid.exchange.paper.server.stream_names import Route
+from trio_grid.exchange.paper.server.websocket_line import GOODBYE_S, WebSocketLine
 from trio_grid.exchange.paper.server.ws_api import HANDSHAKE_WEIGHT, WebSocketApiSession
 
 logger = logging.getLogger(__name__)
@@ -26,8 +29,6 @@ PING_INTERVAL_S = 180.0
 PONG_DEADLINE_S = 600.0
 CONNECTION_LIFE_S = 24 * 3600.0
 GOING_AWAY = 1001
-GOODBYE_S = 5.0
-"""How long a close handshake may take before the connection is dropped without one."""
 
 API_PATHS = ("/ws-fapi/v1",)
 
@@ -37,27 +38,40 @@ class WebSocketGate:
 
     def __init__(self, gate: RequestGate, hub: StreamHub, *, strict_routing: bool) -> None:
         self._gate, self._hub, self._strict = gate, hub, strict_routing
-        self._open: dict[WebSocketConnection, None] = {}
+        self._open: dict[WebSocketConnection, WebSocketLine] = {}
 
     @property
     def open_connections(self) -> int:
         """How many WebSockets are open now."""
         return len(self._open)
 
-    async def serve(self, request: WebSocketRequest, address: str) -> None:
-        """Serve one handshake and the connection that follows."""
+    def lines(self) -> tuple[WebSocketLine, ...]:
+        """Return the open connections, oldest first."""
+        return tuple(self._open.values())
+
+    async def serve(self, request: WebSocketRequest, address: str, stream: PeekedStream) -> None:
+        """Serve one handshake and the connection that follows; `stream` is what both go over."""
+        disturbance = self._gate.disturbance
+        refusal = None if disturbance is None else disturbance.handshake(request.path, address)
+        if refusal is not None and refusal.silent:
+            while await stream.receive_some():
+                pass
+            return
+        if refusal is not None:
+            await request.reject(refusal.status, extra_headers=list(refusal.headers), body=refusal.body)
+            return
         parts = urlsplit(request.path)
         segments = [segment for segment in parts.path.split("/") if segment]
         path = "/" + "/".join(segments)
         if path in API_PATHS:
-            await self._serve_api(request, address, parts.query)
-        elif (stream := _stream_path(segments)) is not None:
-            route, combined, names = stream
-            await self._serve_streams(request, route, combined, names, parts.query)
+            await self._serve_api(request, address, parts.query, stream)
+        elif (target := _stream_path(segments)) is not None:
+            route, combined, names = target
+            await self._serve_streams(request, route, combined, names, parts.query, stream)
         else:
             await request.reject(404, body=b'{"code":-5000,"msg":"Path is invalid"}')
 
-    async def _serve_api(self, request: WebSocketRequest, address: str, query: str) -> None:
+    async def _serve_api(self, request: WebSocketRequest, address: str, query: str, stream: PeekedStream) -> None:
         try:
             self._gate.limits.spend_weight(address, HANDSHAKE_WEIGHT, self._gate.clock.now_ms())
         except LimitRefusal as refusal:
@@ -66,33 +80,53 @@ class WebSocketGate:
             return
         websocket = await request.accept()
         session = WebSocketApiSession(self._gate, address, query)
+        line = self._line(websocket, stream, request.path, Transport.WS_API)
 
         async def answer_requests() -> None:
-            while True:
-                message = await websocket.get_message()
-                await websocket.send_message((await session.answer_text(message)).decode())
+            async with trio.open_nursery() as late:
+                while True:
+                    text, delivery = await session.answer_text(await websocket.get_message())
+                    if delivery is not None and delivery.delay_s:
+                        late.start_soon(_send_late, line, text.decode(), delivery)
+                    else:
+                        await line.send(text.decode(), delivery)
 
-        await self._live(websocket, answer_requests)
+        await self._live(websocket, line, answer_requests)
 
     async def _serve_streams(
-        self, request: WebSocketRequest, route: Route, combined: bool, names: list[str], query: str
+        self,
+        request: WebSocketRequest,
+        route: Route,
+        combined: bool,
+        names: list[str],
+        query: str,
+        stream: PeekedStream,
     ) -> None:
         options = parse_qs(query)
         streams = [*names, *_listed(options, "streams"), *_listed(options, "listenKey")]
         websocket = await request.accept()
+        line = self._line(websocket, stream, request.path, Transport.STREAM)
         connection = StreamConnection(
             websocket,
+            line,
             self._hub,
             route,
             strict=self._strict,
             combined=combined,
             user_kinds=_listed(options, "events"),
         )
-        await self._live(websocket, lambda: connection.run(streams))
+        await self._live(websocket, line, lambda: connection.run(streams))
 
-    async def _live(self, websocket: WebSocketConnection, serve: Callable[[], Awaitable[None]]) -> None:
+    def _line(
+        self, websocket: WebSocketConnection, stream: PeekedStream, path: str, transport: Transport
+    ) -> WebSocketLine:
+        return WebSocketLine(websocket, stream, path, transport, self._gate.disturbance)
+
+    async def _live(
+        self, websocket: WebSocketConnection, line: WebSocketLine, serve: Callable[[], Awaitable[None]]
+    ) -> None:
         """Run a connection until it ends, misses its pongs, or is a day old."""
-        self._open[websocket] = None
+        self._open[websocket] = line
         try:
             with trio.move_on_after(CONNECTION_LIFE_S) as life:
                 async with trio.open_nursery() as nursery:
@@ -101,14 +135,9 @@ class WebSocketGate:
                         await serve()
                     nursery.cancel_scope.cancel(reason="the connection is over")
             if life.cancelled_caught:
-                await self._say_goodbye(websocket)
+                await line.close(GOING_AWAY, "connection is 24 h old")
         finally:
             del self._open[websocket]
-
-    @staticmethod
-    async def _say_goodbye(websocket: WebSocketConnection) -> None:
-        with trio.move_on_after(GOODBYE_S):
-            await websocket.aclose(GOING_AWAY, "connection is 24 h old")
 
     async def close_all(self) -> None:
         """Send each open connection a close frame (1001); those who do not answer in time are dropped."""
@@ -120,6 +149,11 @@ class WebSocketGate:
 
 async def _close(websocket: WebSocketConnection) -> None:
     await websocket.aclose(GOING_AWAY, "the exchange stops")
+
+
+async def _send_late(line: WebSocketLine, text: str, delivery: Delivery) -> None:
+    with contextlib.suppress(ConnectionClosed):
+        await line.send(text, delivery)
 
 
 async def _keep_alive(websocket: WebSocketConnection, connection: trio.CancelScope) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal, Refusal
 from trio_grid.exchange.paper.server.api_tables import WEBSOCKET_METHODS
 from trio_grid.exchange.paper.server.authentication import ApiKey, check_time
+from trio_grid.exchange.paper.server.disturbance import Delivery, Transport
 from trio_grid.exchange.paper.server.operations import Operation, Security, fixed, literal_parameters
 from trio_grid.exchange.paper.server.request_gate import Answer, Credentials, RequestGate
 from trio_grid.exchange.paper.server.request_limits import wire_limit
@@ -47,14 +48,15 @@ class WebSocketApiSession:
         options = dict(parse_qsl(query))
         self._shows_limits = options.get("returnRateLimits", "true").lower() != "false"
 
-    async def answer_text(self, message: str | bytes) -> bytes:
-        """Answer one message, whatever it is."""
+    async def answer_text(self, message: str | bytes) -> tuple[bytes, Delivery | None]:
+        """Return the answer to one message, whatever it is, and how it leaves (None: as usual)."""
         try:
             request = msgspec.json.decode(message, type=_Request)
             request_id = _checked_id(request.id)
             parameters = literal_parameters(request.params or {})
         except (msgspec.DecodeError, UnicodeError):
-            return self._render(NO_ID, Answer(status=400, error=(-1135, "JSON Request is not valid.")), False)
+            answer = Answer(status=400, error=(-1135, "JSON Request is not valid."))
+            return self._render(NO_ID, answer, False), None
         shows_limits = parameters.get("returnRateLimits", str(self._shows_limits)).lower() != "false"
         try:
             answer = await self._dispatch(request.method, parameters)
@@ -64,7 +66,7 @@ class WebSocketApiSession:
             # A fault of ours, shown with its traceback; the exchange answers -1000 and the connection lives on.
             logger.exception("a fault of the paper exchange in %s", request.method)
             answer = Answer(status=500, error=(-1000, "An unknown error occurred while processing the request."))
-        return self._render(request_id, answer, shows_limits)
+        return self._render(request_id, answer, shows_limits), answer.delivery
 
     async def _dispatch(self, method: str, parameters: Mapping[str, str]) -> Answer:
         if not method:
@@ -78,7 +80,8 @@ class WebSocketApiSession:
         operation = WEBSOCKET_METHODS.get(method)
         if operation is None:
             raise PaperRefusal(-1104, f"Unknown method '{method}'.")
-        return await self._gate.answer(operation, parameters, self._credentials(parameters), self._address)
+        credentials = self._credentials(parameters)
+        return await self._gate.answer(operation, parameters, credentials, self._address, transport=Transport.WS_API)
 
     def _credentials(self, parameters: Mapping[str, str]) -> Credentials:
         if "apiKey" not in parameters and self._key is not None:
@@ -92,7 +95,7 @@ class WebSocketApiSession:
     async def _local(self, weight: int, answer: Any) -> Answer:
         """Answer a request about the connection itself, through the same gate as all others."""
         operation = Operation("session", Security.NONE, fixed(weight), lambda call: answer(call.now_ms))
-        return await self._gate.answer(operation, {}, Credentials(), self._address)
+        return await self._gate.answer(operation, {}, Credentials(), self._address, transport=Transport.WS_API)
 
     def _logon(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         key = self._gate.keys.identify(parameters.get("apiKey"))
