@@ -12,10 +12,11 @@ import contextlib
 import enum
 import functools
 import operator
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 import trio
+
+from trio_grid.testing.socket_facade import SocketFacade
 
 Connector = Callable[[str, int, bool], Awaitable[trio.abc.HalfCloseableStream]]
 """Opens the stream to (host, port, tls): the one seam between a client and its network."""
@@ -188,23 +189,6 @@ class Pipe:
         self._buffer += data[dropped:]
         self.carried_bytes += len(data) - dropped
         self._changed.unpark_all()
-
-
-class SocketFacade:
-    """What Hypercorn's TCPServer asks of a plain stream's socket, and nothing else."""
-
-    family = socket.AF_INET
-
-    def __init__(self, local: tuple[str, int], remote: tuple[str, int]) -> None:
-        self._local, self._remote = local, remote
-
-    def getsockname(self) -> tuple[str, int]:
-        """Return this end's address."""
-        return self._local
-
-    def getpeername(self) -> tuple[str, int]:
-        """Return the other end's address."""
-        return self._remote
 
 
 class MemoryStream(trio.abc.HalfCloseableStream):
