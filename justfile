@@ -13,13 +13,13 @@ run *args: (_setup "requirements.txt")
     @exec {{ bin }}/python tools/foreground.py {{ bin }}/trio-grid run {{ args }}
 
 # All checks and all tests; the tests alone, in one process: `just pytest [ARGS]`
-test: lint types imports sizes docs
+test: lint types imports sizes docs (_client "ccxt")
     @mkdir -p var/coverage && rm -f var/coverage/data*
     @{{ bin }}/python tools/run_tests.py
     @{{ bin }}/coverage combine --quiet && {{ bin }}/coverage report
 
 # Some tests, or all of them in one process: `just pytest tests/domain -k ledger`
-pytest *args: (_setup "requirements-dev.txt")
+pytest *args: (_setup "requirements-dev.txt") (_client "ccxt")
     @{{ bin }}/python -m pytest {{ args }}
 
 # Style: ruff (rules and format) and flake8-async
@@ -60,14 +60,22 @@ drills *args: (_setup "requirements-dev.txt")
 search *args: (_setup "requirements-dev.txt")
     @TRIO_GRID_LARGE=1 {{ bin }}/python -m pytest tests/domain {{ args }}
 
+# Public clients drive the paper exchange: all of them, or those that are named; `--write` brings the document up to date
+conformance *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/python -m tools.conformance {{ args }}
+
 # What the trading path costs on this machine, in microseconds
 bench *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python tools/bench.py {{ args }}
 
-# Write both lock files anew from pyproject.toml
+# Write all lock files anew
 lock: (_setup "requirements-dev.txt")
-    @{{ bin }}/python tools/lock.py
+    @{{ bin }}/python -m tools.lock
 
 [private]
 _setup lock:
     @{{ python }} tools/setup.py {{ lock }}
+
+[private]
+_client name:
+    @{{ bin }}/python -m tools.client_environments {{ name }}

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tools.conformance_table import CLIENTS, REQUIREMENTS
+
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["requirements.txt", "requirements-dev.txt"]
+CLIENT_LOCKS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "conformance" / "locks").glob("*.txt"))
+LOCKS = ["requirements.txt", "requirements-dev.txt", *CLIENT_LOCKS]
 ADDRESS = re.compile(r"://|^--[a-z]| @ ", re.MULTILINE)
 # Put together here, so that this file does not hold what it looks for.
 INDEX_WORDS = [
@@ -69,6 +72,12 @@ def test_the_locks_hold_the_versions_that_are_named_exactly() -> None:
         name, exact, version = requirement.partition("==")
         if exact:
             assert development[normal(name.strip())] == {version.strip()}
+
+
+def test_every_client_of_the_conformance_suite_has_a_lock_that_pins_it() -> None:
+    assert [Path(lock).stem for lock in CLIENT_LOCKS] == sorted(REQUIREMENTS)
+    for client in CLIENTS:
+        assert normal(client.package) in pins(f"tests/conformance/locks/{client.environment}.txt")
 
 
 def texts() -> list[Path]:

@@ -1,0 +1,124 @@
+"""Which public clients drive the paper exchange, which operations they are asked for, and the table of what came out.
+
+Every operation must be reported by every client: carried out, or said to be not offered by it. What is missing counts
+as failed, so that nothing can be left out in silence.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from tools.client_environments import pinned_version
+
+BEGIN, END = "<!-- written by `just conformance --write` -->", "<!-- end of what is written -->"
+
+Results = dict[str, tuple[str, str]]
+"""By operation: outcome ("ok", "failed" or "not offered") and detail."""
+
+MARKS = {"ok": "ok", "failed": "FAILED", "not offered": "-"}
+
+
+@attrs.frozen
+class Client:
+    """One column: its script in tests/conformance/clients, its environment, and the package that it is about."""
+
+    name: str
+    title: str
+    environment: str
+    package: str
+    script: str
+
+    @property
+    def version(self) -> str:
+        """The version that the environment's lock pins."""
+        return pinned_version(self.environment, self.package)
+
+
+CLIENTS = (Client("ccxt", "ccxt", "ccxt", "ccxt", "ccxt_sync.py"),)
+
+REQUIREMENTS = {"ccxt": "ccxt"}
+"""By environment: what its lock is made from (`just lock`)."""
+
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "Market data": (
+        "exchange information",
+        "time",
+        "klines",
+        "order book",
+        "24h ticker",
+        "price ticker",
+        "book ticker",
+        "recent trades",
+        "aggregate trades",
+        "mark price",
+        "funding rates",
+    ),
+    "Orders": (
+        "LIMIT GTC",
+        "LIMIT IOC",
+        "LIMIT FOK",
+        "LIMIT GTX",
+        "LIMIT GTD",
+        "MARKET",
+        "reduce-only",
+        "price match",
+        "test order",
+        "query order",
+        "cancel order",
+        "place batch",
+        "cancel batch",
+        "open orders",
+        "all orders",
+        "cancel all orders",
+        "countdown cancel all",
+    ),
+}
+
+
+def complete(client: Client, reported: Mapping[str, tuple[str, str]], code: int) -> Results:
+    """Return one row for each operation, in order; what was not reported has failed, and so has an unknown name."""
+    known = [name for names in OPERATIONS.values() for name in names]
+    silence = ("failed", f"{client.script} did not report it; its exit code was {code}")
+    results = {name: reported.get(name, silence) for name in known}
+    results |= {name: ("failed", "no operation of this name is known") for name in reported if name not in results}
+    if code != 0 and "failed" not in {outcome for outcome, _ in results.values()}:
+        results[known[-1]] = silence
+    return results
+
+
+def table(found: Mapping[str, Results]) -> str:
+    """Return a Markdown table: a column for each client that was run, a row for each operation."""
+    clients = [client for client in CLIENTS if client.name in found]
+    heads = ["operation", *(client.title for client in clients)]
+    rows = [["*version*", *(client.version for client in clients)]]
+    for group, names in OPERATIONS.items():
+        rows.append([f"**{group}**", *("" for _ in clients)])
+        rows += [[name, *(MARKS[found[client.name][name][0]] for client in clients)] for name in names]
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    lines = [heads, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def document_with(document: str, written: str) -> str:
+    """Return the document with another table between its two marks; raises ValueError when a mark is missing."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document has no place for the table: {BEGIN} ... {END}")
+    return f"{before}{begin}\n\n{written}\n\n{end}{after}"
+
+
+def columns_of(document: str) -> dict[str, dict[str, str]]:
+    """Return what the document's table says: by client's title, then by the row's name; groups are left out."""
+    written = document.partition(BEGIN)[2].partition(END)[0]
+    lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in written.splitlines() if "|" in line]
+    if not lines:
+        return {}
+    heads, _, *rows = lines
+    return {
+        title: {row[0]: row[column] for row in rows if not row[0].startswith("**")}
+        for column, title in enumerate(heads)
+        if column > 0
+    }
