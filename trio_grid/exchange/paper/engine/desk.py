@@ -17,6 +17,7 @@ from trio_grid.exchange.paper.engine.candles import Candle, Candles
 from trio_grid.exchange.paper.engine.fill_models import FillModel
 from trio_grid.exchange.paper.engine.margin import Marks
 from trio_grid.exchange.paper.engine.matching_engine import Book
+from trio_grid.exchange.paper.engine.records import PaperOrder
 from trio_grid.exchange.paper.engine.symbols import PaperSymbol
 from trio_grid.exchange.paper.market.interface import Market, MarketStep, TapeRow, Ticker
 
@@ -81,7 +82,7 @@ class Desk:
         self.symbol = symbol
         self.market = market
         self.model = model
-        self.book = Book(self._level_lots, model)
+        self.book: Book[PaperOrder] = Book(self._level_lots, model)
         self.candles = Candles(fills_quiet_minutes=market.fills_quiet_minutes)
         self.tape: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
         self.last_ticks = 0

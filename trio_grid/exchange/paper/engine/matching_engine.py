@@ -8,27 +8,54 @@ the market's next step.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.fill_models import FillModel
-from trio_grid.exchange.paper.engine.records import PaperOrder
 from trio_grid.exchange.paper.market.interface import TapeRow
 
-_Key = tuple[int, int, PaperOrder]
+
+class RestingOrder(Protocol):
+    """What a book knows of an order. `sequence` is its time priority, `queue_lots` what strangers hold before it."""
+
+    queue_lots: int
+
+    @property
+    def side(self) -> Side:
+        """Buy or sell."""
+        ...
+
+    @property
+    def price_ticks(self) -> int:
+        """The limit price."""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """Grows by order."""
+        ...
+
+    @property
+    def remaining_lots(self) -> int:
+        """What may still trade."""
+        ...
 
 
-class Offer(msgspec.Struct, frozen=True):
+OrderT = TypeVar("OrderT", bound=RestingOrder)
+
+
+class Offer(msgspec.Struct, Generic[OrderT], frozen=True):
     """The next liquidity for a taker: an account's order, or strangers if `order` is None."""
 
     price_ticks: int
     lots: int
-    order: PaperOrder | None
+    order: OrderT | None
 
 
-class Book:
+class Book(Generic[OrderT]):
     """Resting orders of all accounts on one symbol, best first, and the strangers' quote around them.
 
     `levels` returns the strangers' quantity on a side at a price; the quote is `bid_ticks` / `ask_ticks`. Where the
@@ -38,31 +65,31 @@ class Book:
     def __init__(self, levels: Callable[[Side, int], int], model: FillModel) -> None:
         self._levels = levels
         self._model = model
-        self._orders: dict[Side, list[_Key]] = {Side.BUY: [], Side.SELL: []}
+        self._orders: dict[Side, list[tuple[int, int, OrderT]]] = {Side.BUY: [], Side.SELL: []}
         self._taken: dict[tuple[Side, int], int] = {}
         self.bid_ticks = 0
         self.ask_ticks = 0
 
-    def orders(self, side: Side) -> Iterator[PaperOrder]:
+    def orders(self, side: Side) -> Iterator[OrderT]:
         """Yield a side's resting orders, best price first, then oldest first."""
         for _, _, order in self._orders[side]:
             yield order
 
-    def best_order(self, side: Side) -> PaperOrder | None:
+    def best_order(self, side: Side) -> OrderT | None:
         """Return the first order of a side."""
         rows = self._orders[side]
         return rows[0][2] if rows else None
 
-    def rest(self, order: PaperOrder) -> None:
+    def rest(self, order: OrderT) -> None:
         """Put an order into the book, behind everybody at its price."""
         order.queue_lots = self._model.queue_lots(self.strangers_lots(order.side, order.price_ticks))
         insort(self._orders[order.side], self._key(order), key=lambda row: row[:2])
 
-    def rest_again(self, order: PaperOrder) -> None:
+    def rest_again(self, order: OrderT) -> None:
         """Put an order back with the queue that it has (persistence)."""
         insort(self._orders[order.side], self._key(order), key=lambda row: row[:2])
 
-    def remove(self, order: PaperOrder) -> None:
+    def remove(self, order: OrderT) -> None:
         """Take an order out of the book, if it is there."""
         rows = self._orders[order.side]
         for index, row in enumerate(rows):
@@ -70,7 +97,7 @@ class Book:
                 del rows[index]
                 return
 
-    def _key(self, order: PaperOrder) -> _Key:
+    def _key(self, order: OrderT) -> tuple[int, int, OrderT]:
         return (-order.price_ticks if order.side is Side.BUY else order.price_ticks, order.sequence, order)
 
     # the strangers ---------------------------------------------------------------------------------------------------
@@ -131,7 +158,7 @@ class Book:
 
     # taking ----------------------------------------------------------------------------------------------------------
 
-    def next_offer(self, taker_side: Side, limit_ticks: int, start_ticks: int | None = None) -> Offer | None:
+    def next_offer(self, taker_side: Side, limit_ticks: int, start_ticks: int | None = None) -> Offer[OrderT] | None:
         """Return what a taker meets next within its limit: best price first, at one price the oldest first.
 
         `start_ticks` is where the last search ended; a walk through many levels then stays linear.
@@ -149,7 +176,7 @@ class Book:
             return Offer(order.price_ticks, ahead, None)
         return None if price is None else Offer(price, self.strangers_lots(side, price), None)
 
-    def offers(self, taker_side: Side, limit_ticks: int) -> Iterator[Offer]:
+    def offers(self, taker_side: Side, limit_ticks: int) -> Iterator[Offer[OrderT]]:
         """Yield everything that a taker could meet within a limit, the orders first; nothing is taken."""
         side = taker_side.opposite
         for order in self.orders(side):
@@ -161,9 +188,9 @@ class Book:
 
     # the tape --------------------------------------------------------------------------------------------------------
 
-    def through(self, price_ticks: int) -> list[PaperOrder]:
+    def through(self, price_ticks: int) -> list[OrderT]:
         """Return the orders that a print strictly beyond their price fills, in priority order."""
-        hit: list[PaperOrder] = []
+        hit: list[OrderT] = []
         for side in (Side.BUY, Side.SELL):
             for order in self.orders(side):
                 if (order.price_ticks - price_ticks) * side.sign <= 0:
@@ -171,13 +198,13 @@ class Book:
                 hit.append(order)
         return hit
 
-    def crossed(self, bid_ticks: int, ask_ticks: int) -> list[PaperOrder]:
+    def crossed(self, bid_ticks: int, ask_ticks: int) -> list[OrderT]:
         """Return the orders whose price a new quote of the strangers has gone strictly through."""
         buys = (order for order in self.orders(Side.BUY) if order.price_ticks > ask_ticks)
         sells = (order for order in self.orders(Side.SELL) if order.price_ticks < bid_ticks)
         return [*buys, *sells]
 
-    def touched(self, row: TapeRow) -> list[tuple[PaperOrder, int]]:
+    def touched(self, row: TapeRow) -> list[tuple[OrderT, int]]:
         """Return who at the row's own price gets how many lots, and shorten the queues there by what went first."""
         side = Side.BUY if row.buyer_is_maker else Side.SELL
         first = self.best_order(side)
@@ -185,7 +212,7 @@ class Book:
             return []
         here = [order for order in self.orders(side) if order.price_ticks == row.price_ticks]
         rest, passed = row.quantity_lots, 0
-        shares: list[tuple[PaperOrder, int]] = []
+        shares: list[tuple[OrderT, int]] = []
         for order in here:
             ahead = min(max(0, order.queue_lots - passed), rest)
             passed, rest = passed + ahead, rest - ahead
@@ -198,6 +225,28 @@ class Book:
         for order in here:
             order.queue_lots = max(0, order.queue_lots - passed)
         return shares
+
+    def run_tape(
+        self, rows: Iterable[TapeRow], fill: Callable[[OrderT, int], None], show: Callable[[TapeRow], None]
+    ) -> None:
+        """Give the resting orders what the trades of one timestamp give them; each row is shown after its fills.
+
+        `fill` gets an order and the lots that the tape gives it, which an earlier fill may have made too many.
+        """
+        passed: list[OrderT] = []
+        for row in rows:
+            rest = row.quantity_lots
+            for order in self.through(row.price_ticks):
+                lots = self._model.passing_lots(order.remaining_lots, rest)
+                rest = max(0, rest - lots)
+                passed.append(order)
+                fill(order, lots)
+            for order, lots in self.touched(row):
+                fill(order, lots)
+            show(row)
+        # Nothing can have traded beyond an order that still rests: what the prints' own quantity left is filled too.
+        for order in passed:
+            fill(order, order.remaining_lots)
 
     def depth(self, side: Side, limit: int) -> list[tuple[int, int]]:
         """Return (price, lots) levels of a side, best first, accounts and strangers together."""

@@ -239,20 +239,11 @@ class Venue:
     def _run_step(self, desk: Desk, step: MarketStep, now_ms: int) -> None:
         """Match the tape of one timestamp, take the new quote, publish."""
         events = self.settlement.events
-        passed: list[PaperOrder] = []
-        for row in step.trades:
-            rest = row.quantity_lots
-            for order in desk.book.through(row.price_ticks):
-                lots = desk.model.passing_lots(order.remaining_lots, rest)
-                rest = max(0, rest - lots)
-                passed.append(order)
-                self._fill_resting(desk, order, lots, now_ms)
-            for order, lots in desk.book.touched(row):
-                self._fill_resting(desk, order, lots, now_ms)
-            desk.print_row(row, now_ms, events)
-        # Nothing can have traded beyond an order that still rests: what the prints' own quantity left is filled too.
-        for order in passed:
-            self._fill_resting(desk, order, order.remaining_lots, now_ms)
+
+        def fill(order: PaperOrder, lots: int) -> None:
+            self._fill_resting(desk, order, lots, now_ms)
+
+        desk.book.run_tape(step.trades, fill, lambda row: desk.print_row(row, now_ms, events))
         if not step.trades:
             desk.candles.ensure(now_ms, desk.last_ticks or step.bid_ticks)
         for order in desk.book.crossed(step.bid_ticks, step.ask_ticks):
