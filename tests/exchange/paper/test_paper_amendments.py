@@ -102,3 +102,50 @@ def test_an_order_is_amended_ten_thousand_times_at_most() -> None:
         amend(ann, order, "97.0", "0.100")
     assert caught.value.code == -5026
     assert ann.order(order["orderId"])["price"] == "98.0"
+
+
+def test_the_amendments_of_an_order_are_told_newest_first() -> None:
+    exchange, _, ann, _ = scripted()
+    order, other = ann.limit("BUY", 990, 100), ann.limit("BUY", 980, 100)
+    assert amend(ann, order, "98.5", "0.100", modifyId="77")["modifyId"] == 77
+    assert "modifyId" not in amend(ann, order, "98.5", "0.120")
+    amend(ann, other, "97.0", "0.100")
+    rows = exchange.order_amendments("ann", {"symbol": "TESTUSDT", "orderId": str(order["orderId"])}, START_MS)
+    assert [row["amendment"] for row in rows] == [
+        {"price": {"before": "98.5", "after": "98.5"}, "origQty": {"before": "0.100", "after": "0.120"}, "count": 2},
+        {
+            "price": {"before": "99.0", "after": "98.5"},
+            "origQty": {"before": "0.100", "after": "0.100"},
+            "count": 1,
+            "modifyId": 77,
+        },
+    ]
+    every = exchange.order_amendments("ann", {"symbol": "TESTUSDT"}, START_MS)
+    assert [row["amendmentId"] for row in every] == [3, 2, 1]
+    assert exchange.order_amendments("ann", {"symbol": "TESTUSDT", "limit": "1"}, START_MS) == every[:1]
+    assert exchange.order_amendments("ann", {"symbol": "TESTUSDT", "startTime": str(START_MS + 1)}, START_MS) == []
+    exchange.advance(START_MS + 91 * 86_400_000)
+    assert exchange.order_amendments("ann", {"symbol": "TESTUSDT"}, exchange.now_ms) == []
+
+
+def test_an_amendments_price_may_be_matched() -> None:
+    exchange, _, ann, _ = scripted()
+    order = ann.limit("BUY", 990, 100)
+    params = {"symbol": "TESTUSDT", "orderId": str(order["orderId"]), "side": "BUY", "quantity": "0.100"}
+    body = exchange.modify_order("ann", params | {"priceMatch": "QUEUE_5"}, START_MS)
+    assert (body["price"], body["priceMatch"]) == ("99.6", "QUEUE_5")
+    with pytest.raises(PaperRefusal) as caught:
+        exchange.modify_order("ann", params | {"priceMatch": "QUEUE", "price": "99.0"}, START_MS)
+    assert caught.value.code == -1106
+    assert amend(ann, order, "99.0", "0.100")["priceMatch"] == "NONE"
+
+
+def test_a_reduce_only_amendment_may_be_small_only_if_it_says_so() -> None:
+    exchange, _, ann, _ = scripted()
+    ann.market("BUY", 100)
+    order = ann.limit("SELL", 1010, 100, reduceOnly="true")
+    with pytest.raises(PaperRefusal) as caught:
+        amend(ann, order, "101.0", "0.010")
+    assert caught.value.code == -5029
+    assert amend(ann, order, "101.0", "0.010", reduceOnly="true")["origQty"] == "0.010"
+    assert exchange.query_order("ann", {"symbol": "TESTUSDT", "orderId": str(order["orderId"])}, 0)["reduceOnly"]

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from tests.exchange.paper.scripted_market import Trader, quote, scripted
+from tests.exchange.paper.scripted_market import START_MS, Trader, quote, scripted, user_kinds
 from trio_grid.exchange.paper.engine.exchange import UserEvent
 from trio_grid.exchange.paper.engine.order_rules import parse_price, parse_quantity
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal
@@ -68,14 +68,15 @@ def without(*names: str, **changes: str) -> dict[str, str]:
         (without(price="100.1", timeInForce="GTX"), -5022),
         (without(price="100.1", quantity="0.051", timeInForce="FOK"), -5021),
         (without(timeInForce="GTD"), -1102),
-        (without(timeInForce="GTD", goodTillDate="1"), -1130),
+        (without(timeInForce="GTD", goodTillDate="1"), -5040),
         (without(goodTillDate="1790000900000"), -1106),
         (without(priceMatch="QUEUE"), -1106),
-        (without("price", priceMatch="OPPONENT_10"), -1130),
-        (without(selfTradePreventionMode="SOMETIMES"), -1130),
+        (without("price", priceMatch="OPPONENT_10"), -5037),
+        (without(selfTradePreventionMode="SOMETIMES"), -5039),
         (without(newOrderRespType="FULL"), -1130),
         (without("price", type="MARKET"), -1106),
         (without("timeInForce", type="MARKET"), -1106),
+        (without("price", "timeInForce", type="MARKET", priceMatch="QUEUE"), -5038),
         (without("price", "timeInForce", type="MARKET", quantity="120.001"), -4005),
         (without("price", "timeInForce", type="MARKET", quantity="0.049"), -4164),
     ],
@@ -195,6 +196,33 @@ def test_price_match_takes_its_price_from_the_book(match: str, side: str, price:
     del params["price"]
     body = exchange.place_order("ann", params, exchange.now_ms)
     assert (body["price"], body["priceMatch"]) == (price, match)
+
+
+def test_price_match_needs_a_book_to_match() -> None:
+    exchange, market, ann, _ = scripted(depth_lots=0)
+    market.add(quote(100, 1000))
+    exchange.advance(START_MS + 100)
+    params = ann.params("BUY", 1, 60, priceMatch="QUEUE")
+    del params["price"]
+    with pytest.raises(PaperRefusal) as caught:
+        exchange.place_order("ann", params, exchange.now_ms)
+    assert caught.value.code == -5041
+
+
+def test_an_order_without_an_end_rests_for_a_year() -> None:
+    exchange, market, ann, _ = scripted(depth_lots=0)
+    order, younger = ann.limit("BUY", 990, 100), ann.limit("BUY", 990, 100, "GTX")
+    hour = 3_600_000
+    market.add(quote(3 * hour, 1000))
+    # The year is put behind the order, not walked through minute by minute.
+    exchange.account_of("ann").orders["TESTUSDT"][order["orderId"]].time_ms -= 365 * 24 * hour - hour
+    exchange.advance(START_MS + hour - 1)
+    exchange.take_events()
+    assert ann.order(order["orderId"])["status"] == "NEW"
+    exchange.advance(START_MS + 2 * hour)
+    assert ann.order(order["orderId"])["status"] == "EXPIRED"
+    assert user_kinds(exchange, "ann") == ["EXPIRED/EXPIRED"]
+    assert [row["orderId"] for row in exchange.open_orders("ann", {}, exchange.now_ms)] == [younger["orderId"]]
 
 
 def test_a_test_order_changes_nothing() -> None:

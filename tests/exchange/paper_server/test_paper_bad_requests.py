@@ -17,7 +17,7 @@ async def test_unknown_routes_and_methods_get_the_exchanges_answer(
         unknown = await http.get("/fapi/v1/nothing")
         assert (unknown.status_code, unknown.json()["code"]) == (404, -5000)
         wrong = await http.patch("/fapi/v1/order")
-        assert (wrong.status_code, wrong.headers["allow"]) == (405, "DELETE, GET, POST")
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "DELETE, GET, POST, PUT")
         assert (await http.head("/fapi/v1/time")).status_code == 405
 
 

@@ -46,6 +46,7 @@ PRIVATE_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/multiAssetsMargin": {},
     "/fapi/v1/rateLimit/order": {},
     "/fapi/v1/feeBurn": {},
+    "/fapi/v1/orderAmendment": {"symbol": SYMBOL},
     "/fapi/v1/openAlgoOrders": {},
     "/fapi/v1/allAlgoOrders": {},
 }

@@ -10,7 +10,7 @@ from collections import deque
 from itertools import islice
 
 from trio_grid.domain.instrument import RATE_SCALE
-from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade, Position
+from trio_grid.exchange.paper.engine.records import Amendment, Income, PaperOrder, PaperTrade, Position
 from trio_grid.exchange.paper.engine.symbols import PaperSymbol
 
 DAY_MS = 86_400_000
@@ -20,6 +20,8 @@ MEMORY_MS = 90 * DAY_MS
 """Everything else that is closed is forgotten after this."""
 MOST_ORDERS, MOST_TRADES, MOST_INCOME = 100_000, 100_000, 200_000
 """Beyond these the oldest closed ones are forgotten earlier, so that no run grows without end."""
+MOST_AMENDMENTS = 2_000
+"""How many amendments of an account are remembered; they are all in the exchange's file."""
 
 
 def round_half_even(numerator: int, denominator: int) -> int:
@@ -48,6 +50,7 @@ class PaperAccount:
         self.orders: dict[str, dict[int, PaperOrder]] = {}
         self.trades: dict[str, deque[PaperTrade]] = {}
         self.income: deque[Income] = deque()
+        self.amendments: deque[Amendment] = deque(maxlen=MOST_AMENDMENTS)
         self.update_time_ms = 0
 
     def position(self, symbol: str) -> Position:
@@ -114,6 +117,8 @@ class PaperAccount:
         for trades in self.trades.values():
             while trades and (len(trades) > MOST_TRADES or now_ms - trades[0].time_ms > MEMORY_MS):
                 trades.popleft()
+        while self.amendments and now_ms - self.amendments[0].time_ms > MEMORY_MS:
+            self.amendments.popleft()
         while self.income and (len(self.income) > MOST_INCOME or now_ms - self.income[0].time_ms > MEMORY_MS):
             self.income.popleft()
 

@@ -1,4 +1,4 @@
-"""Owns the amendment of a resting order: a new price, a new total quantity, the same order id.
+"""Owns the amendment of a resting order: a new price, a new total quantity, the same order id; and what was amended.
 
 It must never leave an order half changed: it is refused as it was, amended, or gone.
 """
@@ -14,14 +14,17 @@ from trio_grid.exchange.paper.engine.order_rules import (
     check_band,
     check_notional,
     flag_of,
+    limit_of,
     parse_price,
+    parse_price_match,
     parse_quantity,
     text_of,
+    whole_of,
 )
-from trio_grid.exchange.paper.engine.records import PaperOrder
+from trio_grid.exchange.paper.engine.records import Amendment, PaperOrder
 from trio_grid.exchange.paper.engine.refusals import Refusal
 from trio_grid.exchange.paper.engine.trading import Trading
-from trio_grid.exchange.paper.engine.wire import order_body
+from trio_grid.exchange.paper.engine.wire import amendment_body, order_body
 
 Params = Mapping[str, str]
 
@@ -29,13 +32,13 @@ MAX_AMENDMENTS = 10_000
 
 
 class Amendments(Trading):
-    """PUT /fapi/v1/order."""
+    """PUT /fapi/v1/order and GET /fapi/v1/orderAmendment."""
 
     def modify_order(self, account: str, params: Params, now_ms: int) -> dict[str, Any]:
         """Amend a resting LIMIT order and return its body; it goes behind everybody at its price.
 
         An order that is partly filled and would have nothing left is cancelled by the amendment, and so is a
-        post-only order that would take at the new price.
+        post-only order that would take at the new price. Self-trade prevention is off from then on.
 
         Raises:
             PaperRefusal: the amendment is not possible; the order is as it was.
@@ -44,30 +47,60 @@ class Amendments(Trading):
         desk, order = self.find_order(account, params, Refusal.NO_SUCH_ORDER)
         if not order.is_open:
             raise Refusal.NO_SUCH_ORDER.refuse()
+        modify_id = whole_of(params, "modifyId")
         price, lots = self._amendment(desk, order, params)
-        self._carry_out(desk, order, price, lots)
+        self._carry_out(desk, order, price, lots, parse_price_match(params), modify_id)
         self.publish_book(desk)
-        return order_body(desk.symbol, order)
+        echoed = {} if modify_id is None else {"modifyId": modify_id}
+        return {**order_body(desk.symbol, order), "pair": desk.name, **echoed}
+
+    def order_amendments(self, account: str, params: Params, now_ms: int) -> list[dict[str, Any]]:
+        """Return the amendments on a symbol that are remembered, newest first: of one order, of a window of time."""
+        self.advance(now_ms)
+        desk, limit = self.desk_of(params.get("symbol")), limit_of(params, 50, 100)
+        start, end = whole_of(params, "startTime"), whole_of(params, "endTime")
+        wanted: int | None = None
+        if params.get("orderId") or params.get("origClientOrderId"):
+            wanted = self.find_order(account, params, Refusal.NO_SUCH_ORDER)[1].order_id
+        rows = [
+            row
+            for row in reversed(self.account_of(account).amendments)
+            if row.symbol == desk.name
+            and (wanted is None or row.order_id == wanted)
+            and (start is None or row.time_ms >= start)
+            and (end is None or row.time_ms <= end)
+        ]
+        return [amendment_body(desk.symbol, row) for row in rows[:limit]]
 
     def _amendment(self, desk: Desk, order: PaperOrder, params: Params) -> tuple[int, int]:
         """Return the new price and total quantity after every rule that may refuse them."""
         if text_of(params, "side") != order.side.value:
             raise Refusal.BAD_SIDE.refuse()
-        if params.get("reduceOnly") and flag_of(params, "reduceOnly") != order.reduce_only:
+        said_reduce_only = flag_of(params, "reduceOnly")
+        if said_reduce_only and not order.reduce_only:
             raise Refusal.AMEND_REDUCE_ONLY.refuse()
-        price = parse_price(params, desk.symbol)
+        price = self._amended_price(desk, order, params)
         lots = parse_quantity(params, desk.symbol, market=False)
         if (price, lots) == (order.price_ticks, order.quantity_lots):
             raise Refusal.AMEND_NOTHING.refuse()
         if order.amendments >= MAX_AMENDMENTS:
             raise Refusal.AMEND_TOO_OFTEN.refuse()
         check_band(desk.symbol, order.side, price, desk.mark_half_ticks)
+        if not said_reduce_only:
+            check_notional(desk.symbol, 2 * price, lots, Refusal.AMEND_NOTIONAL)
         if order.reduce_only:
             self._check_reduction(order, lots)
         else:
-            check_notional(desk.symbol, 2 * price, lots, Refusal.AMEND_NOTIONAL)
             self._check_amended_margin(desk, order, price, lots)
         return price, lots
+
+    def _amended_price(self, desk: Desk, order: PaperOrder, params: Params) -> int:
+        price_match = parse_price_match(params)
+        if price_match == "NONE":
+            return parse_price(params, desk.symbol)
+        if params.get("price"):
+            raise Refusal.NOT_REQUIRED.refuse("price")
+        return self.matched_price(desk, order.side, price_match)
 
     def _check_reduction(self, order: PaperOrder, lots: int) -> None:
         owner = self.account_of(order.account)
@@ -94,7 +127,9 @@ class Amendments(Trading):
             resting.clear()
             resting.update(kept)
 
-    def _carry_out(self, desk: Desk, order: PaperOrder, price: int, lots: int) -> None:
+    def _carry_out(
+        self, desk: Desk, order: PaperOrder, price: int, lots: int, price_match: str, modify_id: int | None
+    ) -> None:
         now_ms, settlement = self.now_ms, self.settlement
         best = desk.book.best(order.side.opposite)
         takes = (price - best) * order.side.sign >= 0
@@ -102,11 +137,30 @@ class Amendments(Trading):
             settlement.end_order(order, RecordStatus.CANCELED, now_ms)
             return
         desk.book.remove(order)
+        before = (order.price_ticks, order.quantity_lots)
         order.price_ticks, order.quantity_lots = price, lots
         order.sequence = desk.take_sequence()
-        order.stp = "NONE"
+        order.stp, order.price_match = "NONE", price_match
         order.amendments += 1
         order.update_time_ms = now_ms
+        self._remember(order, before, modify_id)
         settlement.tell_order(order, "AMENDMENT")
         self.match(desk, order)
         settlement.knock_out(self.account_of(order.account), desk.name, now_ms)
+
+    def _remember(self, order: PaperOrder, before: tuple[int, int], modify_id: int | None) -> None:
+        rows = self.account_of(order.account).amendments
+        row = Amendment(
+            amendment_id=rows[-1].amendment_id + 1 if rows else 1,
+            symbol=order.symbol,
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            time_ms=self.now_ms,
+            price_before=before[0],
+            price_after=order.price_ticks,
+            lots_before=before[1],
+            lots_after=order.quantity_lots,
+            count=order.amendments,
+            modify_id=modify_id,
+        )
+        rows.append(row)

@@ -104,12 +104,10 @@ def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderReques
         raise Refusal.BAD_ORDER_TYPE.refuse()
     if params.get("positionSide", "BOTH") != "BOTH":
         raise Refusal.POSITION_SIDE.refuse()
-    price_match = params.get("priceMatch", "NONE") or "NONE"
-    if price_match not in PRICE_MATCHES:
-        raise Refusal.BAD_PARAMETER.refuse("priceMatch")
+    price_match = parse_price_match(params)
     stp = params.get("selfTradePreventionMode", "") or "EXPIRE_MAKER"
     if stp not in STP_MODES:
-        raise Refusal.BAD_PARAMETER.refuse("selfTradePreventionMode")
+        raise Refusal.BAD_SELF_TRADE_PREVENTION.refuse()
     response = params.get("newOrderRespType", "") or "ACK"
     if response not in ("ACK", "RESULT"):
         raise Refusal.BAD_PARAMETER.refuse("newOrderRespType")
@@ -127,6 +125,14 @@ def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderReques
         price_match=price_match,
         good_till_ms=_good_till(params, time_in_force, now_ms),
     )
+
+
+def parse_price_match(params: Params) -> str:
+    """Return `priceMatch`, NONE if it is absent; -5037 if there is no such mode."""
+    price_match = params.get("priceMatch", "NONE") or "NONE"
+    if price_match not in PRICE_MATCHES:
+        raise Refusal.BAD_PRICE_MATCH.refuse()
+    return price_match
 
 
 def _time_in_force(params: Params, order_type: str) -> str:
@@ -152,7 +158,7 @@ def _good_till(params: Params, time_in_force: str, now_ms: int) -> int:
         raise Refusal.MANDATORY.refuse("goodTillDate")
     whole_seconds = value // 1000 * 1000
     if not now_ms + MIN_GOOD_TILL_MS < whole_seconds <= _MAX_GOOD_TILL_MS:
-        raise Refusal.BAD_PARAMETER.refuse("goodTillDate")
+        raise Refusal.BAD_GOOD_TILL_DATE.refuse()
     return whole_seconds
 
 
@@ -168,11 +174,11 @@ def _client_id(params: Params) -> str | None:
 
 
 def _price(params: Params, symbol: PaperSymbol, order_type: str, price_match: str) -> int:
+    if order_type == "MARKET" and price_match != "NONE":
+        raise Refusal.PRICE_MATCH_TYPE.refuse()
     if order_type == "MARKET" or price_match != "NONE":
         if params.get("price"):
             raise Refusal.NOT_REQUIRED.refuse("price")
-        if order_type == "MARKET" and price_match != "NONE":
-            raise Refusal.NOT_REQUIRED.refuse("priceMatch")
         return 0
     return parse_price(params, symbol)
 

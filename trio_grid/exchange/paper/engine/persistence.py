@@ -19,7 +19,7 @@ from trio_grid.exchange.paper.engine.account import PaperAccount
 from trio_grid.exchange.paper.engine.candles import Candle
 from trio_grid.exchange.paper.engine.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.engine.exchange import PaperExchange
-from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade, Position
+from trio_grid.exchange.paper.engine.records import Amendment, Income, PaperOrder, PaperTrade, Position
 
 FORMAT = "trio_grid paper exchange 4"
 
@@ -38,6 +38,7 @@ class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
     orders: dict[str, list[PaperOrder]]
     trades: dict[str, list[PaperTrade]]
     income: list[Income]
+    amendments: list[Amendment] = []
 
 
 class _DeskState(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,7 @@ def _account_state(account: PaperAccount) -> _AccountState:
         orders={symbol: _kept_orders(orders) for symbol, orders in account.orders.items()},
         trades={symbol: list(trades)[-KEPT_TRADES:] for symbol, trades in account.trades.items()},
         income=account.latest_income(KEPT_INCOME),
+        amendments=list(account.amendments),
     )
 
 
@@ -206,4 +208,5 @@ def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:
         account.open_orders[symbol] = {order.order_id: order for order in orders if order.is_open}
     account.trades = {symbol: deque(trades) for symbol, trades in state.trades.items()}
     account.income = deque(state.income)
+    account.amendments.extend(state.amendments)
     exchange.settlement.accounts[state.name] = account

@@ -89,3 +89,19 @@ class Income(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     info: str
     time_ms: int
     trade_id: int | None = None
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One amendment of an order: what it was and became, and how many amendments the order then had."""
+
+    amendment_id: int
+    symbol: str
+    order_id: int
+    client_order_id: str
+    time_ms: int
+    price_before: int
+    price_after: int
+    lots_before: int
+    lots_after: int
+    count: int
+    modify_id: int | None = None

@@ -57,6 +57,7 @@ class Refusal(enum.Enum):
     PRICE_ABOVE_BAND = (-4016, "Limit price can't be higher than %s.")
     QUANTITY_STEP = (-4023, "Qty not increased by step size.")
     PRICE_BELOW_BAND = (-4024, "Limit price can't be lower than %s.")
+    TOO_MANY_CANCELS = (-4032, "Exceed maximum cancel order size.")
     BAD_LEVERAGE = (-4028, "Leverage %s is not valid")
     SAME_MARGIN_TYPE = (-4046, "No need to change margin type.")
     MARGIN_TYPE_ORDERS = (-4047, "Margin type cannot be changed if there exists open orders.")
@@ -79,10 +80,19 @@ class Refusal(enum.Enum):
         "Due to the order could not be executed as maker, the Post Only order will be rejected. "
         "The order will not be recorded in the order history",
     )
+    NO_MATCHING_DEPTH = (-5041, "No depth matches this BBO order")
+    BAD_PRICE_MATCH = (-5037, "Invalid price match")
+    PRICE_MATCH_TYPE = (-5038, "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT")
+    BAD_SELF_TRADE_PREVENTION = (-5039, "Invalid self trade prevention mode")
+    BAD_GOOD_TILL_DATE = (
+        -5040,
+        "The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than "
+        "253402300799000",
+    )
     AMEND_TOO_OFTEN = (-5026, "Exceed maximum modify order limit.")
     AMEND_NOTHING = (-5027, "No need to modify the order.")
     AMEND_NOTIONAL = (-5029, "Order's notional must be no smaller than %s")
-    AMEND_REDUCE_ONLY = (-5047, "The order to be modified does not match the reduceOnly parameter.")
+    AMEND_REDUCE_ONLY = (-5047, "The original order is not a reduce-only order")
 
     def refuse(self, *words: object) -> PaperRefusal:
         """Return the refusal to raise, with its words filled in."""

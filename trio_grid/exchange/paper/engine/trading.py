@@ -52,12 +52,20 @@ class Trading(Venue):
             PaperRefusal: the order was not accepted; no record of it exists and no event was told.
         """
         self.advance(now_ms)
-        owner, desk, request = self._checked(account, params)
-        now_ms = self.now_ms
+        owner, desk, request = self.checked(account, params)
+        order = self.accept(owner, desk, request)
+        accepted = order_body(desk.symbol, order)
+        self.match(desk, order)
+        self.publish_book(desk)
+        ends = order.order_type == "MARKET" or order.time_in_force in ("IOC", "FOK")
+        return order_body(desk.symbol, order) if request.wants_result and ends else accepted
+
+    def accept(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> PaperOrder:
+        """Take an order that `checked` let through into the books and tell it; the caller matches it."""
         order_id = desk.take_order_id()
         order = PaperOrder(
             order_id=order_id,
-            account=account,
+            account=owner.name,
             symbol=desk.name,
             client_order_id=request.client_order_id or f"paper_{desk.name}_{order_id}",
             side=request.side,
@@ -69,22 +77,18 @@ class Trading(Venue):
             stp=request.stp,
             price_match=request.price_match,
             good_till_ms=request.good_till_ms,
-            time_ms=now_ms,
-            update_time_ms=now_ms,
+            time_ms=self.now_ms,
+            update_time_ms=self.now_ms,
             sequence=desk.take_sequence(),
         )
         owner.add_order(order)
         self.settlement.tell_order(order, "NEW")
-        accepted = order_body(desk.symbol, order)
-        self.match(desk, order)
-        self.publish_book(desk)
-        ends = order.order_type == "MARKET" or order.time_in_force in ("IOC", "FOK")
-        return order_body(desk.symbol, order) if request.wants_result and ends else accepted
+        return order
 
     def test_order(self, account: str, params: Params, now_ms: int) -> Body:
         """Check an order as `place_order` does and do nothing."""
         self.advance(now_ms)
-        self._checked(account, params)
+        self.checked(account, params)
         return {}
 
     def match(self, desk: Desk, order: PaperOrder) -> None:
@@ -109,14 +113,18 @@ class Trading(Venue):
             return half * (1_000_000 + MARKET_TAKE_BOUND_PPM) // 2_000_000
         return max(1, -(-half * (1_000_000 - MARKET_TAKE_BOUND_PPM) // 2_000_000))
 
-    def _checked(self, account: str, params: Params) -> tuple[PaperAccount, Desk, OrderRequest]:
-        """Return owner, desk and request of a placement that may be accepted now."""
+    def checked(self, account: str, params: Params) -> tuple[PaperAccount, Desk, OrderRequest]:
+        """Return owner, desk and request of a placement that may be accepted now.
+
+        Raises:
+            PaperRefusal: it may not.
+        """
         owner, desk = self.account_of(account), self.desk_of(params.get("symbol"))
         request = parse_order(params, desk.symbol, self.now_ms)
         if not desk.has_quote:
             raise Refusal.MARKET_PRICE_BAND.refuse()
         if request.price_match != "NONE":
-            request = self._with_matched_price(desk, request)
+            request = _replace(request, price_ticks=self.matched_price(desk, request.side, request.price_match))
         market, side = request.order_type == "MARKET", request.side
         half = desk.mark_half_ticks
         if not market:
@@ -137,13 +145,14 @@ class Trading(Venue):
                 raise Refusal.FOK_REJECTED.refuse()
         return owner, desk, request
 
-    def _with_matched_price(self, desk: Desk, request: OrderRequest) -> OrderRequest:
-        name, _, depth = request.price_match.partition("_")
-        side = request.side.opposite if name == "OPPONENT" else request.side
-        levels = desk.book.depth(side, int(depth or 1))
+    @staticmethod
+    def matched_price(desk: Desk, side: Side, price_match: str) -> int:
+        """Return the price in ticks that `priceMatch` means on a side now; -5041 where the book is empty."""
+        name, _, depth = price_match.partition("_")
+        levels = desk.book.depth(side.opposite if name == "OPPONENT" else side, int(depth or 1))
         if not levels:
-            raise Refusal.MARKET_PRICE_BAND.refuse()
-        return _replace(request, price_ticks=levels[-1][0])
+            raise Refusal.NO_MATCHING_DEPTH.refuse()
+        return levels[-1][0]
 
     def _check_account(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> None:
         """Check what depends on the account: duplicate id, reduce-only, number of orders, margin."""

@@ -22,6 +22,8 @@ from trio_grid.exchange.paper.engine.symbols import FUNDING_INTERVAL_MS, PaperSy
 from trio_grid.exchange.paper.market.interface import Market, MarketStep
 
 HOUSEKEEPING_MS = 3_600_000
+GOOD_TILL_CANCEL_MS = 365 * 86_400_000
+"""How long an order that says no end rests; looked at when the house is kept, so to the hour."""
 KLINE_UPDATE_MS = 250
 _RANK_CANDLE, _RANK_HOUSEKEEPING, _RANK_FUNDING, _RANK_DEADLINE, _RANK_MARKET = range(5)
 _Due = tuple[int, int, int, Callable[[int], None]]
@@ -183,6 +185,12 @@ class Venue:
         self.next_housekeeping_ms = _after(now_ms, HOUSEKEEPING_MS)
         for account in self.settlement.accounts.values():
             account.forget(now_ms)
+            for symbol, orders in account.open_orders.items():
+                aged = [order for order in orders.values() if now_ms - order.time_ms >= GOOD_TILL_CANCEL_MS]
+                for order in aged:
+                    self.settlement.end_order(order, RecordStatus.EXPIRED, now_ms)
+                if aged:
+                    self.publish_book(self.desks[symbol])
 
     def _pay_funding(self, now_ms: int) -> None:
         self.next_funding_ms = _after(now_ms, FUNDING_INTERVAL_MS)

@@ -11,7 +11,7 @@ from typing import Any
 
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.account import PaperAccount
-from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade, Position
+from trio_grid.exchange.paper.engine.records import Amendment, Income, PaperOrder, PaperTrade, Position
 from trio_grid.exchange.paper.engine.symbols import PaperSymbol, plain
 
 Body = dict[str, Any]
@@ -104,6 +104,27 @@ def order_body(symbol: PaperSymbol, order: PaperOrder, *, with_time: bool = Fals
         body["time"] = order.time_ms
     body["updateTime"] = order.update_time_ms
     return body
+
+
+def amendment_body(symbol: PaperSymbol, row: Amendment) -> Body:
+    """Return a row of the amendments' history; `modifyId` only where the amendment had one."""
+    prices, lots = (row.price_before, row.price_after), (row.lots_before, row.lots_after)
+    change: Body = {
+        "price": dict(zip(("before", "after"), (price_text(symbol, ticks) for ticks in prices), strict=True)),
+        "origQty": dict(zip(("before", "after"), (quantity_text(symbol, one) for one in lots), strict=True)),
+        "count": row.count,
+    }
+    if row.modify_id is not None:
+        change["modifyId"] = row.modify_id
+    return {
+        "amendmentId": row.amendment_id,
+        "symbol": row.symbol,
+        "pair": row.symbol,
+        "orderId": row.order_id,
+        "clientOrderId": row.client_order_id,
+        "time": row.time_ms,
+        "amendment": change,
+    }
 
 
 def trade_body(symbol: PaperSymbol, trade: PaperTrade) -> Body:

@@ -30,6 +30,9 @@ BOOK_TICKER = Operation("ticker/bookTicker", NONE, per_symbol(2, 5), public(Pape
 PLACE = Operation(
     "place order", SIGNED, fixed(0), private(PaperExchange.place_order), orders=op.one_order, counts_orders_only=True
 )
+MODIFY = Operation(
+    "modify order", SIGNED, fixed(0), private(PaperExchange.modify_order), orders=op.one_order, counts_orders_only=True
+)
 TEST_ORDER = Operation("test order", SIGNED, fixed(0), private(PaperExchange.test_order))
 CANCEL = Operation("cancel order", SIGNED, fixed(1), private(PaperExchange.cancel_order))
 QUERY_ORDER = Operation("query order", SIGNED, fixed(1), private(PaperExchange.query_order))
@@ -39,6 +42,8 @@ ALL_ORDERS = Operation("all orders", SIGNED, fixed(5), private(PaperExchange.all
 CANCEL_ALL = Operation("cancel all orders", SIGNED, fixed(1), private(PaperExchange.cancel_all_orders))
 COUNTDOWN = Operation("countdown cancel all", SIGNED, fixed(10), private(PaperExchange.countdown_cancel_all))
 PLACE_BATCH = Operation("place batch", SIGNED, fixed(5), op.place_batch, orders=op.batch_orders)
+MODIFY_BATCH = Operation("modify batch", SIGNED, fixed(5), op.modify_batch, orders=op.batch_orders)
+AMENDMENTS = Operation("order amendments", SIGNED, fixed(1), private(PaperExchange.order_amendments))
 CANCEL_BATCH = Operation("cancel batch", SIGNED, fixed(1), op.cancel_batch)
 USER_TRADES = Operation("user trades", SIGNED, fixed(5), private(PaperExchange.user_trades))
 
@@ -94,9 +99,10 @@ REST_ROUTES: dict[str, dict[str, Operation]] = {
     "/fapi/v1/ticker/price": {"GET": TICKER_PRICE},
     "/fapi/v2/ticker/price": {"GET": TICKER_PRICE},
     "/fapi/v1/ticker/bookTicker": {"GET": BOOK_TICKER},
-    "/fapi/v1/order": {"POST": PLACE, "DELETE": CANCEL, "GET": QUERY_ORDER},
+    "/fapi/v1/order": {"POST": PLACE, "PUT": MODIFY, "DELETE": CANCEL, "GET": QUERY_ORDER},
     "/fapi/v1/order/test": {"POST": TEST_ORDER},
-    "/fapi/v1/batchOrders": {"POST": PLACE_BATCH, "DELETE": CANCEL_BATCH},
+    "/fapi/v1/batchOrders": {"POST": PLACE_BATCH, "PUT": MODIFY_BATCH, "DELETE": CANCEL_BATCH},
+    "/fapi/v1/orderAmendment": {"GET": AMENDMENTS},
     "/fapi/v1/openOrder": {"GET": OPEN_ORDER},
     "/fapi/v1/openOrders": {"GET": OPEN_ORDERS},
     "/fapi/v1/allOrders": {"GET": ALL_ORDERS},
@@ -130,6 +136,7 @@ WEBSOCKET_METHODS: dict[str, Operation] = {
     "time": TIME,
     "exchangeInfo": EXCHANGE_INFO,
     "order.place": PLACE,
+    "order.modify": MODIFY,
     "order.cancel": CANCEL,
     "order.status": QUERY_ORDER,
     "account.status": ACCOUNT_V2,

@@ -191,6 +191,11 @@ def place_batch(call: Call) -> Any:
     return _each(call, batch_items(call.parameters), call.exchange.place_order)
 
 
+def modify_batch(call: Call) -> Any:
+    """Amend each order; an item's refusal is its element of the answer."""
+    return _each(call, batch_items(call.parameters), call.exchange.modify_order)
+
+
 def cancel_batch(call: Call) -> Any:
     """Cancel each order of a list of ids; an item's refusal is its element of the answer."""
     by_lower_name = {name.lower(): text for name, text in call.parameters.items()}
@@ -202,8 +207,10 @@ def cancel_batch(call: Call) -> Any:
                 ids = msgspec.json.decode(text, type=list[int | str])
             except (msgspec.DecodeError, UnicodeError):
                 raise Refusal.BAD_PARAMETER.refuse(listed) from None
-            if not ids or len(ids) > LARGEST_CANCEL_BATCH:
+            if not ids:
                 raise Refusal.BAD_PARAMETER.refuse(listed)
+            if len(ids) > LARGEST_CANCEL_BATCH:
+                raise Refusal.TOO_MANY_CANCELS.refuse()
             return _each(call, [{"symbol": symbol, single: str(one)} for one in ids], call.exchange.cancel_order)
     raise Refusal.MANDATORY.refuse("orderIdList")
 
