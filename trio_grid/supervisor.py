@@ -30,6 +30,7 @@ from trio_grid.journal.recovery import check_lattice, recover
 from trio_grid.journal.sqlite_journal import Journal
 from trio_grid.manager import PositionManager
 from trio_grid.services import session_start
+from trio_grid.services.ban import BanWatch
 from trio_grid.services.control_desk import ControlDesk
 from trio_grid.services.control_socket import ControlSocket
 from trio_grid.services.desk import Desk
@@ -288,6 +289,7 @@ class Bot:
         self.control = ControlDesk(desk, reconciler, self._stop)
         if self._options.control_socket is not None:
             await nursery.start(ControlSocket(self._options.control_socket, self.control.handle).run)
+        await nursery.start(BanWatch(desk).run)
         self.board.waiting_for = "the user stream"
         await nursery.start(updates.run)
         self.board.waiting_for = "a first price"
@@ -337,7 +339,13 @@ class Bot:
             return
         policy = self._config.exit.policy if self._ready else ExitPolicy.KEEP
         self._exit = ExitWork(
-            desk, executor, check, policy, bot_id=self._bot_id, recv_window_ms=self._config.exchange.recv_window_ms
+            desk,
+            executor,
+            check,
+            policy,
+            bot_id=self._bot_id,
+            recv_window_ms=self._config.exchange.recv_window_ms,
+            never_traded=not self._ready,
         )
         try:
             await self._exit.apply()
@@ -365,13 +373,7 @@ class Bot:
             tie_out=self._tied,
         )
         if not self.report.exit.confirmed:
-            log.critical(
-                line(
-                    "orders may rest on the exchange against the exit policy",
-                    policy=self.report.exit.policy,
-                    detail=self.report.exit.detail,
-                )
-            )
+            log.critical(line(self.report.exit.warning))
 
 
 __all__ = ["SECOND_SIGNAL_GRACE_S", "Bot", "ExitResult", "RunOptions"]

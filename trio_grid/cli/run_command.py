@@ -168,10 +168,7 @@ async def _show_and_trade(bot: Bot, handler: LogHandler) -> None:
                 nursery.cancel_scope.cancel()
                 report = bot.report
                 if report is not None and not report.exit.confirmed:
-                    unconfirmed = ExitUnconfirmed(
-                        f"orders may rest on the exchange against the exit policy {report.exit.policy.value}:"
-                        f" {report.exit.detail}"
-                    )
+                    unconfirmed = ExitUnconfirmed(report.exit.warning)
     except Exception as error:
         _say_summary(bot)
         if unconfirmed is not None:

@@ -27,6 +27,7 @@ from trio_grid.domain.events import (
 )
 from trio_grid.domain.inputs import OrderBudget as OrderBudget
 from trio_grid.domain.instrument import Instrument, MoneyUnits
+from trio_grid.errors import Banned
 
 EventT = TypeVar("EventT", covariant=True)
 
@@ -93,6 +94,13 @@ class Execution(Protocol):
 
     def order_budget(self) -> OrderBudget:
         """Return what the order-count limits allow now; a plain function, no request is sent."""
+        ...
+
+    async def wait_banned(self) -> Banned:
+        """Wait until the exchange bans this address (418), whichever request met it, and return the ban.
+
+        Bans that came before the call do not count.
+        """
         ...
 
     async def synchronize_clock(self) -> None:

@@ -24,12 +24,15 @@ from trio_grid.services.desk import Desk
 from trio_grid.services.exchange_check import ExchangeCheck
 from trio_grid.services.log_line import line
 from trio_grid.services.order_executor import OrderExecutor
-from trio_grid.services.reconnect import is_transient
+from trio_grid.services.reconnect import Backoff, is_transient
 
 log = logging.getLogger(__name__)
 
 BETWEEN_ROUNDS_S = 0.3
 """Time for the exchange's own list of orders to follow a cancel."""
+
+LONGEST_PAUSE_S = 3.0
+"""Between questions that are not answered: the pauses double up to this, so that a few fit into any deadline."""
 
 
 @attrs.frozen
@@ -45,9 +48,20 @@ class ExitResult:
     detail: str = ""
     asked: bool = True
 
+    @property
+    def warning(self) -> str:
+        """Return in one sentence what an unconfirmed policy means for the operator."""
+        if self.policy is ExitPolicy.KEEP:
+            return f"the exit policy keep is not confirmed, and what rests on the exchange is not known: {self.detail}"
+        return f"orders may rest on the exchange against the exit policy {self.policy.value}: {self.detail}"
+
 
 class ExitWork:
-    """One application of an exit policy. A deadline may cut `apply` off; `result` tells how far it came."""
+    """One application of an exit policy. A deadline may cut `apply` off; `result` tells how far it came.
+
+    `never_traded` is for a bot that stops before it was ready: it placed and cancelled nothing, so there is nothing
+    that the exchange would have to confirm.
+    """
 
     def __init__(
         self,
@@ -58,6 +72,7 @@ class ExitWork:
         *,
         bot_id: str,
         recv_window_ms: int,
+        never_traded: bool = False,
     ) -> None:
         self._desk = desk
         self._executor = executor
@@ -65,8 +80,9 @@ class ExitWork:
         self._policy = policy
         self._bot_id = bot_id
         self._recv_window_ms = recv_window_ms
-        self._confirmed = policy is ExitPolicy.KEEP
+        self._confirmed = never_traded
         self._asked = False
+        self._backoff = Backoff(desk.jitter, BETWEEN_ROUNDS_S, LONGEST_PAUSE_S)
         self._detail = "the exchange was not asked yet"
 
     @property
@@ -99,12 +115,33 @@ class ExitWork:
             try:
                 if await self._round():
                     return
+                pause_s = self._answered()
             except ExchangeError as error:
-                if not is_transient(error):
-                    raise
-                self._detail = f"{type(error).__name__}: {error}"
-                log.warning(line("exit policy waits for the exchange", reason=self._detail))
-            await trio.sleep(BETWEEN_ROUNDS_S)
+                pause_s = self._missed(error)
+            await trio.sleep(pause_s)
+
+    def _answered(self) -> float:
+        self._backoff.reset()
+        return BETWEEN_ROUNDS_S
+
+    def _missed(self, error: ExchangeError) -> float:
+        """Tell, once for each change, that a question was not answered, and return the pause before the next.
+
+        Raises:
+            ExchangeError: asking again cannot help, or the exchange allows it only after this stop's deadline.
+        """
+        if not is_transient(error):
+            raise error
+        self._tell(f"{type(error).__name__}: {error}", logging.WARNING)
+        retry_after_s: float | None = getattr(error, "retry_after_s", None)
+        if retry_after_s is not None and trio.current_time() + retry_after_s > trio.current_effective_deadline():
+            raise error
+        return self._backoff.next_s(retry_after_s)
+
+    def _tell(self, detail: str, level: int = logging.INFO) -> None:
+        if detail != self._detail:
+            log.log(level, line("exit policy", policy=self._policy.value, detail=detail or "done"))
+        self._detail = detail
 
     async def _round(self) -> bool:
         """Ask, cancel what the policy wants gone; return True when nothing is left to do."""
@@ -116,18 +153,18 @@ class ExitWork:
         self._asked = True
         wanted = self._unwanted(self._check.our_open_orders)
         if wanted:
-            self._detail = f"{len(wanted)} orders to cancel"
+            self._tell(f"{len(wanted)} orders to cancel")
             await self._executor.cancel([CancelOrder(client_order_id=record.client_order_id) for record in wanted])
             return False
         unknown = self._unknown()
         if unknown and self._policy is not ExitPolicy.KEEP:
-            self._detail = f"{unknown} orders whose outcome is not known yet"
+            self._tell(f"{unknown} orders whose outcome is not known yet")
             return False
         if self._check.has_questions() and self._policy is not ExitPolicy.KEEP:
-            self._detail = "trades of ended orders are not shown yet"
+            self._tell("trades of ended orders are not shown yet")
             return False
         self._confirmed = self._policy is not ExitPolicy.FLATTEN or self._held_lots() == 0
-        self._detail = "" if self._confirmed else f"{self._held_lots()} lots are still held"
+        self._tell("" if self._confirmed else f"{self._held_lots()} lots are still held")
         return True
 
     def _unwanted(self, records: Sequence[OrderRecord]) -> list[OrderRecord]:
@@ -233,6 +270,7 @@ class ExitWork:
 
     async def _flatten_round(self) -> bool:
         """Send what the manager wants, then learn what became of it; return False when nothing is under way."""
+        pause_s = BETWEEN_ROUNDS_S
         try:
             waiting = self._executor.take_waiting()
             cancels = [action for action in waiting if isinstance(action, CancelOrder)]
@@ -245,13 +283,12 @@ class ExitWork:
             await self._check.compare_orders()
             await self._check.settle_questions()
             self._asked = True
+            pause_s = self._answered()
+            self._tell(f"{self._held_lots()} lots are still held")
         except ExchangeError as error:
-            if not is_transient(error):
-                raise
-            self._detail = f"{type(error).__name__}: {error}"
-        await trio.sleep(BETWEEN_ROUNDS_S)
+            pause_s = self._missed(error)
+        await trio.sleep(pause_s)
         self._desk.dispatcher.carry_out(self._desk.manager.on_time())
-        self._detail = f"{self._held_lots()} lots are still held"
         busy = any(slot.order is not None for slot in self._desk.manager.snapshot().slots)
         wake_at_ms = self._desk.manager.wake_at_ms
         return busy or self._executor.waiting > 0 or (wake_at_ms is not None and wake_at_ms < NEVER_MS)

@@ -12,7 +12,7 @@ import math
 import trio
 
 from trio_grid.domain.events import CancelOutcomeLost, CancelRefused, OrderOutcomeLost, OrderRefused, RejectReason
-from trio_grid.domain.inputs import Condition, Outcome, TradingState, TradingStateChanged
+from trio_grid.domain.inputs import Condition, Outcome
 from trio_grid.errors import Banned, ExchangeError
 from trio_grid.services.ban import halt_for_ban
 from trio_grid.services.desk import Desk
@@ -168,12 +168,9 @@ class Reconciler:
 
     async def _pause(self, error: ExchangeError) -> None:
         if isinstance(error, Banned):
+            # Also for a ban that still lasts: whoever resumed meanwhile is told again.
             halt_for_ban(self._desk, error)
         pause_s = self._backoff.next_s(getattr(error, "retry_after_s", None))
-        if isinstance(error, Banned) and self._desk.manager.snapshot().trading_state is not TradingState.HALTED:
-            change = TradingStateChanged(state=TradingState.HALTED, reason=f"banned by the exchange: {error.message}")
-            self._desk.dispatcher.carry_out(self._desk.manager.set_trading_state(change))
-            self._desk.board.alert(change.reason)
         if self._passes == 0:
             self._desk.board.waiting_for = f"the first reconciliation ({error})"
         log.warning(

@@ -1,12 +1,14 @@
-"""What a refusal for rate says about when to send again; shared by REST and every WebSocket.
+"""What a refusal for rate says about when to send again; one gate for REST and every WebSocket of a client.
 
-Owns the translation of such refusals into blocks; it never waits and never sends.
+Owns the translation of such refusals into blocks, and the news of a ban, whichever request met it. It never sends.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+
+import trio
 
 from trio_grid.errors import Banned, MalformedAnswer, RateLimited
 from trio_grid.exchange.binance.clock import ServerClock
@@ -23,20 +25,6 @@ _INTERVAL = re.compile(r"per (\d+) (SECOND|MINUTE|HOUR|DAY)")
 _INTERVAL_MS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
 
 
-def block_by(error: RateLimited, limits: RateLimits, now_ms: int) -> RateLimited:
-    """Block sending by what the refusal says, and return it with `retry_after_s` filled in.
-
-    Too many orders (-1015) blocks orders alone: cancels and queries are not counted by that limit.
-    """
-    until_ms = _until_ms(error, now_ms)
-    if error.code == TOO_MANY_ORDERS:
-        limits.block_orders(until_ms)
-    else:
-        limits.block(until_ms, banned=isinstance(error, Banned))
-    error.retry_after_s = max(0.0, (until_ms - now_ms) / 1_000)
-    return error
-
-
 def _until_ms(error: RateLimited, now_ms: int) -> int:
     if error.retry_after_s is not None:
         return now_ms + int(error.retry_after_s * 1_000)
@@ -51,11 +39,36 @@ def _until_ms(error: RateLimited, now_ms: int) -> int:
 
 
 class Gate:
-    """What every new WebSocket connection asks: whether sending is blocked, and what a refusal at the door means."""
+    """The one gate of a client: what every refusal for rate passes, and what every new connection asks first."""
 
     def __init__(self, limits: RateLimits, clock: ServerClock) -> None:
         self._limits = limits
         self._clock = clock
+        self._bans: list[Banned] = []
+        self._ban_came = trio.Event()
+
+    def refused(self, error: RateLimited) -> RateLimited:
+        """Block sending by what the refusal says, and return it with `retry_after_s` filled in.
+
+        Too many orders (-1015) blocks orders alone: cancels and queries are not counted by that limit.
+        """
+        now_ms = self._clock.now_ms()
+        until_ms = _until_ms(error, now_ms)
+        if error.code == TOO_MANY_ORDERS:
+            self._limits.block_orders(until_ms)
+        else:
+            self._limits.block(until_ms, banned=isinstance(error, Banned))
+        error.retry_after_s = max(0.0, (until_ms - now_ms) / 1_000)
+        if isinstance(error, Banned):
+            self._bans = [error]
+            self._ban_came.set()
+        return error
+
+    async def wait_banned(self) -> Banned:
+        """Wait for the next ban (418) that any request or handshake meets, and return it."""
+        came = self._ban_came = trio.Event()
+        await came.wait()
+        return self._bans[0]
 
     def blocked_s(self) -> float:
         """Return for how long nothing may be sent; 0 if it may."""
@@ -63,13 +76,13 @@ class Gate:
         until_ms = self._limits.blocked_until(now_ms)
         return 0.0 if until_ms is None else (until_ms - now_ms) / 1_000
 
-    def refused(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None) -> None:
+    def refused_handshake(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None) -> None:
         """Take note of a refused handshake: 429 and 418 block everything, as they do for a request."""
         plain = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
         message = (body or b"").decode(errors="replace")
         error = error_of(status, None, message, retry_after_s=retry_after_s(plain))
         if isinstance(error, RateLimited):
-            block_by(error, self._limits, self._clock.now_ms())
+            self.refused(error)
 
 
 def retry_after_of(error: WireErrorBody) -> float | None:

@@ -39,7 +39,7 @@ from trio_grid.errors import (
     RequestRefused,
 )
 from trio_grid.exchange.binance.clock import ServerClock
-from trio_grid.exchange.binance.limits import block_by, retry_after_of
+from trio_grid.exchange.binance.limits import Gate, retry_after_of
 from trio_grid.exchange.binance.rest import RestClient
 from trio_grid.exchange.binance.streams import NothingSent
 from trio_grid.exchange.binance.ws_api import Answered, Request, Unanswered, WebSocketApi
@@ -69,6 +69,7 @@ class OrderEntry:
         rest: RestClient,
         clock: ServerClock,
         limits: RateLimits,
+        gate: Gate,
         recv_window_ms: int,
         ignored: Ignored,
     ) -> None:
@@ -76,6 +77,7 @@ class OrderEntry:
         self._rest = rest
         self._clock = clock
         self._limits = limits
+        self._gate = gate
         self._recv_window_ms = recv_window_ms
         self._ignored = ignored
 
@@ -222,7 +224,7 @@ class OrderEntry:
             return OrderOutcomeUnknown(f"an answer with status {answer.status} and no error in it")
         error = error_of(answer.status, answer.error.code, answer.error.msg, retry_after_s=retry_after_of(answer.error))
         if isinstance(error, RateLimited):
-            return block_by(error, self._limits, self._clock.now_ms())
+            return self._gate.refused(error)
         return error
 
     def _lost(self, order: PlaceOrder, request_time_ms: int, detail: str) -> OrderOutcomeLost:

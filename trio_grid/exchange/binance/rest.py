@@ -31,7 +31,7 @@ from trio_grid.errors import (
 )
 from trio_grid.exchange.binance.clock import ServerClock
 from trio_grid.exchange.binance.connector import NETWORK_ERRORS, Address, Connector
-from trio_grid.exchange.binance.limits import block_by
+from trio_grid.exchange.binance.limits import Gate
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.error_codes import error_of
 from trio_grid.exchange.protocol.messages import decode
@@ -154,6 +154,7 @@ class RestClient:
         signer: Signer | None,
         clock: ServerClock,
         limits: RateLimits,
+        gate: Gate,
         recv_window_ms: int,
     ) -> None:
         self._client = client
@@ -161,6 +162,7 @@ class RestClient:
         self._signer = signer
         self._clock = clock
         self._limits = limits
+        self._gate = gate
         self._recv_window_ms = recv_window_ms
         self._synchronizing = trio.Lock()
 
@@ -245,7 +247,7 @@ class RestClient:
         self._limits.observe(parse_headers(reply.headers.items()), now_ms)
         if reply.status == 200:
             return reply.body
-        raise self._failure(endpoint, reply, now_ms)
+        raise self._failure(endpoint, reply)
 
     def _hold_back(self, weight: int, urgent: bool) -> None:
         now_ms = self._clock.now_ms()
@@ -297,14 +299,14 @@ class RestClient:
             raise OrderOutcomeUnknown(failure)
         raise ExchangeUnreachable(f"{failure} (nothing was sent)")
 
-    def _failure(self, endpoint: Endpoint, reply: Reply, now_ms: int) -> ExchangeError:
+    def _failure(self, endpoint: Endpoint, reply: Reply) -> ExchangeError:
         try:
             body = decode(reply.body, wire.WireErrorBody, what=endpoint.path)
         except MalformedAnswer:
             body = wire.WireErrorBody(msg=reply.body[:200].decode(errors="replace"))
         error = error_of(reply.status, body.code, body.msg, retry_after_s=retry_after_s(reply.headers))
         if isinstance(error, RateLimited):
-            return block_by(error, self._limits, now_ms)
+            return self._gate.refused(error)
         if endpoint is not Endpoint.PLACE_ORDER and isinstance(error, OrderOutcomeUnknown | ExchangeOverloaded):
             return ExchangeUnreachable(f"{endpoint.method} {endpoint.path}: {error}")
         return error
@@ -318,6 +320,7 @@ async def open_rest_client(
     connect: Connector,
     clock: ServerClock,
     limits: RateLimits,
+    gate: Gate,
     recv_window_ms: int,
 ) -> AsyncIterator[RestClient]:
     """Open the pool for one base URL; connections are made as they are needed, so this never fails for the network.
@@ -334,4 +337,4 @@ async def open_rest_client(
     async with httpx.AsyncClient(
         transport=transport, timeout=no_timeouts, trust_env=False, headers={"User-Agent": "trio-grid"}
     ) as client:
-        yield RestClient(client, base_url, signer, clock, limits, recv_window_ms)
+        yield RestClient(client, base_url, signer, clock, limits, gate, recv_window_ms)

@@ -269,7 +269,7 @@ async def _handshaken(
         )
     if isinstance(reader.error, trio_websocket.ConnectionRejected):
         refusal = reader.error
-        gate.refused(refusal.status_code, refusal.headers or (), refusal.body)
+        gate.refused_handshake(refusal.status_code, refusal.headers or (), refusal.body)
         raise ExchangeUnreachable(f"{name}: the handshake was refused with status {refusal.status_code}")
     raise ExchangeUnreachable(f"{name}: the handshake was not answered")
 

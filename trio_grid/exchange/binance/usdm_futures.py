@@ -27,7 +27,7 @@ from trio_grid.domain.events import (
     Trade,
 )
 from trio_grid.domain.instrument import Instrument
-from trio_grid.errors import ExchangeUnreachable, ListenKeyGone, RateLimited, RequestRefused
+from trio_grid.errors import Banned, ExchangeUnreachable, ListenKeyGone, RateLimited, RequestRefused
 from trio_grid.exchange.binance.clock import ServerClock
 from trio_grid.exchange.binance.connector import Address, Connector, background_nursery, connect_tcp
 from trio_grid.exchange.binance.history import History
@@ -80,6 +80,7 @@ class UsdmFutures:
         entry: OrderEntry,
         clock: ServerClock,
         limits: RateLimits,
+        gate: Gate,
         ignored: Ignored,
     ) -> None:
         self._endpoints = endpoints
@@ -88,7 +89,7 @@ class UsdmFutures:
         self._entry = entry
         self._clock = clock
         self._limits = limits
-        self._gate = Gate(limits, clock)
+        self._gate = gate
         self._history = History(rest, clock, ignored)
         self.ignored = ignored
 
@@ -141,6 +142,10 @@ class UsdmFutures:
     def order_budget(self) -> OrderBudget:
         """Return how many orders the limits allow now, and when the tightest window starts over."""
         return self._limits.order_budget(self._clock.now_ms())
+
+    async def wait_banned(self) -> Banned:
+        """Wait for the next ban (418), whichever request or handshake meets it, and return it."""
+        return await self._gate.wait_banned()
 
     async def synchronize_clock(self) -> None:
         """Read the exchange's clock and slew towards it; raises ExchangeUnreachable."""
@@ -262,8 +267,8 @@ class UsdmFutures:
             await trio.sleep(pause_s)
             try:
                 await self._rest.call(Endpoint.LISTEN_KEY_KEEP, urgent=True)
-            except (ExchangeUnreachable, RateLimited):
-                pause_s = KEY_RETRY_S
+            except (ExchangeUnreachable, RateLimited) as error:
+                pause_s = max(KEY_RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
             except (ListenKeyGone, RequestRefused) as error:
                 await link.fail(error)
                 return
@@ -291,15 +296,24 @@ async def open_usdm_futures(
     for url in (endpoints.rest_url, endpoints.ws_url, endpoints.ws_api_url):
         Address.parse(url)
     clock, limits, ignored = ServerClock(wall_clock), RateLimits(), Counter[str]()
+    gate = Gate(limits, clock)
     async with (
         open_rest_client(
-            endpoints.rest_url, signer, connect=connect, clock=clock, limits=limits, recv_window_ms=recv_window_ms
+            endpoints.rest_url,
+            signer,
+            connect=connect,
+            clock=clock,
+            limits=limits,
+            gate=gate,
+            recv_window_ms=recv_window_ms,
         ) as rest,
         background_nursery() as nursery,
     ):
         websocket = None
         if signer is not None:
-            websocket = WebSocketApi(connect, endpoints.ws_api_url, signer, clock, limits, recv_window_ms, ignored)
+            websocket = WebSocketApi(
+                connect, endpoints.ws_api_url, signer, clock, limits, gate, recv_window_ms, ignored
+            )
             nursery.start_soon(websocket.run)  # noqa: ASYNC113 - it has no readiness: orders go by REST until it stands
-        entry = OrderEntry(websocket, rest, clock, limits, recv_window_ms, ignored)
-        yield UsdmFutures(endpoints, connect, rest, entry, clock, limits, ignored)
+        entry = OrderEntry(websocket, rest, clock, limits, gate, recv_window_ms, ignored)
+        yield UsdmFutures(endpoints, connect, rest, entry, clock, limits, gate, ignored)

@@ -87,6 +87,7 @@ class WebSocketApi:
         signer: Signer,
         clock: ServerClock,
         limits: RateLimits,
+        gate: Gate,
         recv_window_ms: int,
         ignored: Ignored,
     ) -> None:
@@ -96,7 +97,7 @@ class WebSocketApi:
         self._clock = clock
         self._limits = limits
         self._recv_window_ms = recv_window_ms
-        self._gate = Gate(limits, clock)
+        self._gate = gate
         self._link: Link | None = None
         self._batches: dict[int, _Batch] = {}
         self._ids = itertools.count(1)
