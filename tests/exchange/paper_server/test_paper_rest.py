@@ -43,6 +43,7 @@ PRIVATE_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/commissionRate": {"symbol": SYMBOL},
     "/fapi/v1/income": {},
     "/fapi/v1/positionSide/dual": {},
+    "/fapi/v1/positionMargin/history": {"symbol": SYMBOL},
     "/fapi/v1/multiAssetsMargin": {},
     "/fapi/v1/rateLimit/order": {},
     "/fapi/v1/feeBurn": {},

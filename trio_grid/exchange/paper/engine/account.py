@@ -7,10 +7,20 @@ with the position, so that from flat to flat the realized PnL sums up to the cas
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 
 from trio_grid.domain.instrument import RATE_SCALE
-from trio_grid.exchange.paper.engine.records import Amendment, Income, PaperOrder, PaperTrade, Position
+from trio_grid.exchange.paper.engine.records import (
+    Amendment,
+    Income,
+    MarginMove,
+    PaperOrder,
+    PaperTrade,
+    Position,
+    PositionSide,
+    SymbolSetting,
+)
 from trio_grid.exchange.paper.engine.symbols import PaperSymbol
 
 DAY_MS = 86_400_000
@@ -18,7 +28,7 @@ UNFILLED_MEMORY_MS = 3 * DAY_MS
 """Cancelled or expired orders without a trade are forgotten after this, as on the real exchange."""
 MEMORY_MS = 90 * DAY_MS
 """Everything else that is closed is forgotten after this."""
-MOST_ORDERS, MOST_TRADES, MOST_INCOME = 100_000, 100_000, 200_000
+MOST_ORDERS, MOST_TRADES, MOST_INCOME, MOST_MOVES = 100_000, 100_000, 200_000, 100_000
 """Beyond these the oldest closed ones are forgotten earlier, so that no run grows without end."""
 MOST_AMENDMENTS = 2_000
 """How many amendments of an account are remembered; they are all in the exchange's file."""
@@ -38,27 +48,58 @@ def fee_units(notional_units: int, rate: int) -> int:
 
 
 class PaperAccount:
-    """Wallet, positions, orders, trades and income of one account, in one margin asset."""
+    """Wallet, positions, orders, trades and income of one account, in one margin asset.
+
+    `wallet_units` is all of the money; the part that isolated positions hold for themselves is not `cross_units`.
+    """
 
     def __init__(self, name: str, asset: str, leverage: int) -> None:
         self.name = name
         self.asset = asset
         self.leverage = leverage
         self.wallet_units = 0
-        self.positions: dict[str, Position] = {}
+        self.settings: dict[str, SymbolSetting] = {}
+        self.positions: dict[str, dict[PositionSide, Position]] = {}
         self.open_orders: dict[str, dict[int, PaperOrder]] = {}
         self.orders: dict[str, dict[int, PaperOrder]] = {}
         self.trades: dict[str, deque[PaperTrade]] = {}
         self.income: deque[Income] = deque()
         self.amendments: deque[Amendment] = deque(maxlen=MOST_AMENDMENTS)
+        self.moves: deque[MarginMove] = deque()
         self.update_time_ms = 0
 
-    def position(self, symbol: str) -> Position:
-        """Return the account's position on a symbol; it exists from the first question on."""
-        found = self.positions.get(symbol)
+    @property
+    def cross_units(self) -> int:
+        """The cross wallet: all of the money but what isolated positions hold."""
+        isolated = sum(row.isolated_units for sides in self.positions.values() for row in sides.values())
+        return self.wallet_units - isolated
+
+    @property
+    def sides(self) -> tuple[PositionSide, ...]:
+        """The positions that a symbol has in the account's mode."""
+        return (PositionSide.BOTH,)
+
+    def setting(self, symbol: str) -> SymbolSetting:
+        """Return the account's leverage and margin type on a symbol."""
+        found = self.settings.get(symbol)
         if found is None:
-            found = self.positions[symbol] = Position(leverage=self.leverage)
+            found = self.settings[symbol] = SymbolSetting(leverage=self.leverage)
         return found
+
+    def position(self, symbol: str, side: PositionSide = PositionSide.BOTH) -> Position:
+        """Return the account's position on a symbol; it exists from the first question on."""
+        sides = self.positions.setdefault(symbol, {})
+        found = sides.get(side)
+        if found is None:
+            found = sides[side] = Position()
+        return found
+
+    def held(self) -> Iterator[tuple[str, PositionSide, Position]]:
+        """Yield every position that is not flat."""
+        for symbol, sides in self.positions.items():
+            for side, position in sides.items():
+                if position.lots:
+                    yield symbol, side, position
 
     def open_on(self, symbol: str) -> dict[int, PaperOrder]:
         """Return the open orders on a symbol by order id, oldest first."""
@@ -79,12 +120,19 @@ class PaperAccount:
         self.income.append(income)
         self.update_time_ms = income.time_ms
 
-    def apply_trade(self, symbol: PaperSymbol, signed_lots: int, price_ticks: int, time_ms: int) -> int:
+    def apply_trade(
+        self,
+        symbol: PaperSymbol,
+        signed_lots: int,
+        price_ticks: int,
+        time_ms: int,
+        side: PositionSide = PositionSide.BOTH,
+    ) -> int:
         """Move the position by a trade and return the realized PnL in money units, before the fee.
 
         An increase averages the entry, a reduction leaves it and realizes, a reversal does both at its price.
         """
-        position = self.position(symbol.name)
+        position = self.position(symbol.name, side)
         position.update_time_ms = time_ms
         held, unit = position.lots, symbol.unit
         position.lots += signed_lots
@@ -121,6 +169,8 @@ class PaperAccount:
             self.amendments.popleft()
         while self.income and (len(self.income) > MOST_INCOME or now_ms - self.income[0].time_ms > MEMORY_MS):
             self.income.popleft()
+        while self.moves and (len(self.moves) > MOST_MOVES or now_ms - self.moves[0].time_ms > MEMORY_MS):
+            self.moves.popleft()
 
     def latest_income(self, count: int) -> list[Income]:
         """Return the newest income rows, oldest first."""

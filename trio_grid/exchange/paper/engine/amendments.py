@@ -107,9 +107,12 @@ class Amendments(Trading):
         others = sum(
             row.remaining_lots
             for row in owner.open_on(order.symbol).values()
-            if row.reduce_only and row.side is order.side and row is not order
+            if row.reduce_only
+            and (row.side, row.position_side) == (order.side, order.position_side)
+            and row is not order
         )
-        if others and others + lots - order.executed_lots > abs(owner.position(order.symbol).lots):
+        held = abs(owner.position(order.symbol, order.position_side).lots)
+        if others and others + lots - order.executed_lots > held:
             raise Refusal.REDUCE_ONLY.refuse()
 
     def _check_amended_margin(self, desk: Desk, order: PaperOrder, price: int, lots: int) -> None:
@@ -121,7 +124,8 @@ class Amendments(Trading):
         kept = dict(resting)
         del resting[order.order_id]
         try:
-            self.check_margin(owner, desk, order.side, price, max(0, lots - order.executed_lots))
+            left = max(0, lots - order.executed_lots)
+            self.check_margin(owner, desk, order.side, price, left, order.position_side)
         finally:
             # Back in its old place: open orders are listed oldest first.
             resting.clear()

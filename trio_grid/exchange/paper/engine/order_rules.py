@@ -14,6 +14,7 @@ import msgspec
 
 from trio_grid.domain.events import Side
 from trio_grid.domain.instrument import NotRepresentable
+from trio_grid.exchange.paper.engine.records import PositionSide
 from trio_grid.exchange.paper.engine.refusals import Refusal
 from trio_grid.exchange.paper.engine.symbols import TIMES_IN_FORCE, PaperSymbol, decimals, plain
 
@@ -43,6 +44,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     stp: str
     price_match: str
     good_till_ms: int
+    position_side: PositionSide = PositionSide.BOTH
 
 
 def text_of(params: Params, name: str) -> str:
@@ -81,6 +83,14 @@ def flag_of(params: Params, name: str, default: bool = False) -> bool:
     return value.lower() == "true"
 
 
+def position_side_of(params: Params) -> PositionSide:
+    """Return the request's `positionSide`, BOTH if it says nothing; -4060 if there is no such side."""
+    value = params.get("positionSide") or PositionSide.BOTH.value
+    if value not in PositionSide.__members__:
+        raise Refusal.BAD_POSITION_SIDE.refuse()
+    return PositionSide(value)
+
+
 def limit_of(params: Params, default: int, maximum: int) -> int:
     """Return the request's `limit`; -1130 outside 1..maximum."""
     limit = whole_of(params, "limit", default)
@@ -102,7 +112,8 @@ def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderReques
         raise Refusal.ALGO_ONLY.refuse()
     if order_type not in ("LIMIT", "MARKET"):
         raise Refusal.BAD_ORDER_TYPE.refuse()
-    if params.get("positionSide", "BOTH") != "BOTH":
+    position_side = position_side_of(params)
+    if position_side is not PositionSide.BOTH:
         raise Refusal.POSITION_SIDE.refuse()
     price_match = parse_price_match(params)
     stp = params.get("selfTradePreventionMode", "") or "EXPIRE_MAKER"
@@ -124,6 +135,7 @@ def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderReques
         stp=stp,
         price_match=price_match,
         good_till_ms=_good_till(params, time_in_force, now_ms),
+        position_side=position_side,
     )
 
 

@@ -19,13 +19,22 @@ from trio_grid.exchange.paper.engine.account import PaperAccount
 from trio_grid.exchange.paper.engine.candles import Candle
 from trio_grid.exchange.paper.engine.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.engine.exchange import PaperExchange
-from trio_grid.exchange.paper.engine.records import Amendment, Income, PaperOrder, PaperTrade, Position
+from trio_grid.exchange.paper.engine.records import (
+    Amendment,
+    Income,
+    MarginMove,
+    PaperOrder,
+    PaperTrade,
+    Position,
+    PositionSide,
+    SymbolSetting,
+)
 
-FORMAT = "trio_grid paper exchange 4"
+FORMAT = "trio_grid paper exchange 5"
 
-KEPT_CLOSED_ORDERS, KEPT_TRADES, KEPT_INCOME = 2_000, 5_000, 10_000
-"""How much of an account's past a document keeps by symbol (income by account): it is written after every fill, so it
-must not grow with the run. Open orders are all kept."""
+KEPT_CLOSED_ORDERS, KEPT_TRADES, KEPT_INCOME, KEPT_MOVES = 2_000, 5_000, 10_000, 2_000
+"""How much of an account's past a document keeps by symbol (income and margin moves by account): it is written after
+every fill, so it must not grow with the run. Open orders are all kept."""
 
 
 class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +43,13 @@ class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
     leverage: int
     wallet_units: int
     update_time_ms: int
-    positions: dict[str, Position]
+    settings: dict[str, SymbolSetting]
+    positions: dict[str, dict[PositionSide, Position]]
     orders: dict[str, list[PaperOrder]]
     trades: dict[str, list[PaperTrade]]
     income: list[Income]
     amendments: list[Amendment] = []
+    moves: list[MarginMove] = []
 
 
 class _DeskState(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +110,13 @@ def _account_state(account: PaperAccount) -> _AccountState:
         leverage=account.leverage,
         wallet_units=account.wallet_units,
         update_time_ms=account.update_time_ms,
+        settings=account.settings,
         positions=account.positions,
         orders={symbol: _kept_orders(orders) for symbol, orders in account.orders.items()},
         trades={symbol: list(trades)[-KEPT_TRADES:] for symbol, trades in account.trades.items()},
         income=account.latest_income(KEPT_INCOME),
         amendments=list(account.amendments),
+        moves=list(account.moves)[-KEPT_MOVES:],
     )
 
 
@@ -202,11 +215,11 @@ def _restore_desk(desk: Desk, state: _DeskState) -> None:
 def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:
     account = PaperAccount(state.name, state.asset, state.leverage)
     account.wallet_units, account.update_time_ms = state.wallet_units, state.update_time_ms
-    account.positions = state.positions
+    account.settings, account.positions = state.settings, state.positions
     for symbol, orders in state.orders.items():
         account.orders[symbol] = {order.order_id: order for order in orders}
         account.open_orders[symbol] = {order.order_id: order for order in orders if order.is_open}
     account.trades = {symbol: deque(trades) for symbol, trades in state.trades.items()}
-    account.income = deque(state.income)
     account.amendments.extend(state.amendments)
+    account.income, account.moves = deque(state.income), deque(state.moves)
     exchange.settlement.accounts[state.name] = account

@@ -1,4 +1,4 @@
-"""Owns the exchange's records: orders, trades, positions, income rows.
+"""Owns the exchange's records: orders, trades, positions, income rows, movements of isolated margin.
 
 They are plain data; the rules that change them live in `account`, `desk` and `trading`. Prices are ticks, quantities
 lots, money units of 1e-8, times the exchange's epoch in milliseconds.
@@ -6,9 +6,24 @@ lots, money units of 1e-8, times the exchange's epoch in milliseconds.
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from trio_grid.domain.events import RecordStatus, Side
+
+
+class PositionSide(enum.StrEnum):
+    """Which position of a symbol is meant: the only one (one-way mode), or one of two (hedge mode)."""
+
+    BOTH = "BOTH"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+    @property
+    def opening_side(self) -> Side | None:
+        """The side of the orders that make this position larger; None for BOTH, where either may."""
+        return {"LONG": Side.BUY, "SHORT": Side.SELL}.get(self.value)
 
 
 class PaperOrder(msgspec.Struct, kw_only=True, array_like=True):
@@ -40,6 +55,7 @@ class PaperOrder(msgspec.Struct, kw_only=True, array_like=True):
     expiry_reason: int = 0
     queue_lots: int = 0
     amendments: int = 0
+    position_side: PositionSide = PositionSide.BOTH
 
     @property
     def remaining_lots(self) -> int:
@@ -64,19 +80,41 @@ class PaperTrade(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     fee_units: int
     maker: bool
     time_ms: int
+    position_side: PositionSide = PositionSide.BOTH
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """A netting position: signed lots and the exact cost of what is held (money units, never negative).
+    """A position: signed lots and the exact cost of what is held (money units, never negative).
 
-    `realized_units` is the accumulated realized PnL before fees (`cr`).
+    `realized_units` is the accumulated realized PnL before fees (`cr`); `isolated_units` is what of the wallet belongs
+    to this position alone, 0 while its symbol is cross.
     """
 
     lots: int = 0
     cost_units: int = 0
     realized_units: int = 0
-    leverage: int = 20
+    isolated_units: int = 0
     update_time_ms: int = 0
+
+
+class SymbolSetting(msgspec.Struct, kw_only=True):
+    """An account's choices for a symbol; they hold for all its positions there."""
+
+    leverage: int = 20
+    isolated: bool = False
+
+
+class MarginMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One movement between the cross wallet and a position's own: `units` are positive when the position got them.
+
+    `cause` is USER_ADJUST or TRADE.
+    """
+
+    symbol: str
+    position_side: PositionSide
+    units: int
+    cause: str
+    time_ms: int
 
 
 class Income(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

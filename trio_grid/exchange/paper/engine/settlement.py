@@ -1,4 +1,4 @@
-"""Owns the booking of what happens to accounts: fills, expiries, reduce-only knock-outs, funding, liquidation.
+"""Owns the booking of what happens to accounts: fills, expiries, reduce-only knock-outs, funding.
 
 It must never decide who trades with whom. Every change gives its user events, in the exchange's order: for a fill
 TRADE_LITE, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE, as recorded on the real exchange.
@@ -16,20 +16,17 @@ from trio_grid.domain.instrument import RATE_SCALE
 from trio_grid.exchange.paper.engine import wire
 from trio_grid.exchange.paper.engine.account import PaperAccount, fee_units, round_half_even
 from trio_grid.exchange.paper.engine.desk import Desk, MarketEvent
+from trio_grid.exchange.paper.engine.isolated import settle_trade
 from trio_grid.exchange.paper.engine.margin import (
     AccountMargin,
+    ExtraOrder,
     Marks,
     account_margin,
-    health,
     notional_at_mark,
     unrealized_units,
 )
 from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade
-from trio_grid.exchange.paper.engine.wire_market import force_order_event
 from trio_grid.exchange.paper.market.interface import TapeRow
-
-LIQUIDATION_FEE_RATE = 1_250_000
-"""Parts of 1e-8 of the liquidated notional that go to the insurance fund: 1.25 %, the symbol's `liquidationFee`."""
 
 ER_SELF_TRADE, ER_IOC, ER_IOC_SELF_TRADE, ER_REDUCE_ONLY, ER_LIQUIDATED, ER_MARKET = 1, 2, 3, 4, 5, 9
 
@@ -59,8 +56,8 @@ class Settlement:
         """Return every symbol that has a price, with its mark."""
         return {name: desk.marks for name, desk in self.desks.items() if desk.has_quote}
 
-    def margin(self, account: PaperAccount, extra: tuple[str, Side, int] | None = None) -> AccountMargin:
-        """Return the account's margin at the marks, with an order of (symbol, side, notional) thought to be open."""
+    def margin(self, account: PaperAccount, extra: ExtraOrder | None = None) -> AccountMargin:
+        """Return the account's margin at the marks, with an extra order thought to be open."""
         return account_margin(account, self.marks(), extra=extra)
 
     # orders ----------------------------------------------------------------------------------------------------------
@@ -84,7 +81,7 @@ class Settlement:
 
     def reducible_lots(self, order: PaperOrder) -> int:
         """Return how many lots a reduce-only order may still take: never beyond the position."""
-        held = self.accounts[order.account].position(order.symbol).lots
+        held = self.accounts[order.account].position(order.symbol, order.position_side).lots
         return max(0, -held if order.side is Side.BUY else held)
 
     def fill(
@@ -99,7 +96,7 @@ class Settlement:
             raise ValueError(f"order {order.order_id}: {lots} lots of {order.remaining_lots}")
         account, desk = self.accounts[order.account], self.desks[order.symbol]
         symbol = desk.symbol
-        realized = account.apply_trade(symbol, order.side.sign * lots, price_ticks, now_ms)
+        realized = account.apply_trade(symbol, order.side.sign * lots, price_ticks, now_ms, order.position_side)
         rate = symbol.instrument.maker_fee_rate if maker else symbol.instrument.taker_fee_rate
         fee = fee_units(price_ticks * lots * symbol.unit, rate)
         order.executed_lots += lots
@@ -111,15 +108,16 @@ class Settlement:
             account.close_order(order)
         trade = PaperTrade(
             trade_id=trade_id, order_id=order.order_id, side=order.side, price_ticks=price_ticks, quantity_lots=lots,
-            realized_units=realized, fee_units=fee, maker=maker, time_ms=now_ms,
+            realized_units=realized, fee_units=fee, maker=maker, time_ms=now_ms, position_side=order.position_side,
         )  # fmt: skip
         account.trades.setdefault(symbol.name, deque()).append(trade)
         if realized:
-            self._income(account, symbol.name, "REALIZED_PNL", realized, now_ms, trade_id)
+            self.book(account, symbol.name, "REALIZED_PNL", realized, now_ms, trade_id)
         if fee:
-            self._income(account, symbol.name, "COMMISSION", -fee, now_ms, trade_id)
+            self.book(account, symbol.name, "COMMISSION", -fee, now_ms, trade_id)
+        settle_trade(account, symbol, trade)
         self.events.append(UserEvent(account.name, "TRADE_LITE", now_ms, wire.trade_lite_event(symbol, order, trade)))
-        self._tell_account(account, "ORDER", 0, now_ms, (symbol.name,))
+        self.tell_account(account, "ORDER", 0, now_ms, (symbol.name,))
         self.tell_order(order, execution, trade)
 
     def knock_out(self, account: PaperAccount, symbol: str, now_ms: int) -> None:
@@ -128,26 +126,28 @@ class Settlement:
         Priority among them is the book's: best price first, then oldest. An order that the position covers in part
         stays; what it may trade is cut when it trades.
         """
-        position = account.position(symbol).lots
         resting = [order for order in account.open_on(symbol).values() if order.reduce_only]
-        for side in (Side.BUY, Side.SELL):
-            rows = [order for order in resting if order.side is side]
-            rows.sort(key=lambda order: (-order.side.sign * order.price_ticks, order.sequence))
-            left = max(0, -side.sign * position)
-            for order in rows:
-                if left == 0:
-                    self.end_order(order, RecordStatus.EXPIRED, now_ms, reason=ER_REDUCE_ONLY)
-                left = max(0, left - order.remaining_lots)
+        for place in account.sides if resting else ():
+            position = account.position(symbol, place).lots
+            for side in (Side.BUY, Side.SELL):
+                rows = [order for order in resting if order.side is side and order.position_side is place]
+                rows.sort(key=lambda order: (-order.side.sign * order.price_ticks, order.sequence))
+                left = max(0, -side.sign * position)
+                for order in rows:
+                    if left == 0:
+                        self.end_order(order, RecordStatus.EXPIRED, now_ms, reason=ER_REDUCE_ONLY)
+                    left = max(0, left - order.remaining_lots)
 
     # money -----------------------------------------------------------------------------------------------------------
 
     def deposit(self, account: PaperAccount, units: int, now_ms: int) -> None:
         """Put money into the wallet."""
-        self._income(account, "", "TRANSFER", units, now_ms)
+        self.book(account, "", "TRANSFER", units, now_ms)
 
-    def _income(
+    def book(
         self, account: PaperAccount, symbol: str, kind: str, units: int, now_ms: int, trade_id: int | None = None
     ) -> None:
+        """Change an account's wallet, with the income row that says why."""
         info = kind if trade_id is None else str(trade_id)
         record_id, self.next_income_id = self.next_income_id, self.next_income_id + 1
         account.book_income(
@@ -162,87 +162,39 @@ class Settlement:
             )
         )
 
-    def _tell_account(
-        self, account: PaperAccount, reason: str, change_units: int, now_ms: int, symbols: tuple[str, ...]
+    def tell_account(
+        self, account: PaperAccount, reason: str, change_units: int, now_ms: int, symbols: tuple[str, ...] = ()
     ) -> None:
+        """Write down an ACCOUNT_UPDATE with the positions of some symbols."""
         rows = []
         for name in symbols:
-            desk, position = self.desks[name], account.position(name)
-            rows.append(wire.position_event_row(desk.symbol, position, unrealized_units(position, desk.marks)))
+            desk, isolated = self.desks[name], account.setting(name).isolated
+            for side in account.sides:
+                position = account.position(name, side)
+                profit = unrealized_units(position, desk.marks)
+                rows.append(wire.position_event_row(desk.symbol, position, side, profit, isolated=isolated))
         payload = wire.account_event(account, reason, change_units, now_ms, rows)
         self.events.append(UserEvent(account.name, "ACCOUNT_UPDATE", now_ms, payload))
 
     def pay_funding(self, desk: Desk, now_ms: int) -> None:
-        """Pay -position x mark x rate to every account with a position; nothing before the market's first price."""
+        """Pay -position x mark x rate to every account with a position; nothing before the market's first price.
+
+        An isolated position pays from its own wallet, and only then the event has the position.
+        """
         if not desk.has_quote:
             return
         symbol = desk.symbol
         for account in self.accounts.values():
-            lots = account.position(symbol.name).lots
-            if lots == 0:
-                continue
-            value = notional_at_mark(symbol, lots, desk.mark_half_ticks)
-            amount = round_half_even(value * symbol.funding_rate, RATE_SCALE)
-            payment = -amount if lots > 0 else amount
-            if payment:
-                self._income(account, symbol.name, "FUNDING_FEE", payment, now_ms)
-                self._tell_account(account, "FUNDING_FEE", payment, now_ms, ())
-
-    # liquidation -----------------------------------------------------------------------------------------------------
-
-    def liquidate_if_due(self, account: PaperAccount, now_ms: int) -> None:
-        """Take over every position of an account whose margin balance is below its maintenance margin."""
-        if not any(position.lots for position in account.positions.values()):
-            return
-        balance, maintenance = health(account, self.marks())
-        if maintenance == 0 or balance >= maintenance:
-            return
-        for orders in list(account.open_orders.values()):
-            for order in list(orders.values()):
-                self.end_order(order, RecordStatus.EXPIRED, now_ms, reason=ER_LIQUIDATED)
-        for name, position in list(account.positions.items()):
-            if position.lots:
-                self._close_by_force(account, self.desks[name], now_ms)
-        if account.wallet_units < 0:
-            paid = -account.wallet_units
-            self._income(account, "", "INSURANCE_CLEAR", paid, now_ms)
-            self._tell_account(account, "INSURANCE_CLEAR", paid, now_ms, ())
-
-    def _close_by_force(self, account: PaperAccount, desk: Desk, now_ms: int) -> None:
-        lots = account.position(desk.name).lots
-        side = Side.SELL if lots > 0 else Side.BUY
-        order_id = desk.take_order_id()
-        limit = 1 if side is Side.SELL else desk.symbol.instrument.max_price_ticks
-        order = PaperOrder(
-            order_id=order_id, account=account.name, symbol=desk.name, client_order_id=f"autoclose-{now_ms}{order_id}",
-            side=side, order_type="LIMIT", time_in_force="IOC", price_ticks=desk.book.best(side.opposite),
-            quantity_lots=abs(lots), reduce_only=True, stp="NONE", price_match="NONE", good_till_ms=0, time_ms=now_ms,
-            update_time_ms=now_ms, sequence=desk.take_sequence(),
-        )  # fmt: skip
-        account.add_order(order)
-        self.tell_order(order, "NEW")
-        self.take(desk, order, limit, now_ms, execution="CALCULATED")
-        if order.is_open:
-            # Nobody is left in the book: the insurance fund takes the rest over at the last price.
-            self.fill(order, desk.last_ticks, order.remaining_lots, now_ms, maker=False,
-                      trade_id=desk.take_trade_id(), execution="CALCULATED")  # fmt: skip
-            self.knock_out(account, desk.name, now_ms)
-        notional = order.executed_cost * desk.symbol.unit
-        fee = min(fee_units(notional, LIQUIDATION_FEE_RATE), max(0, account.wallet_units))
-        if fee:
-            self._income(account, desk.name, "INSURANCE_CLEAR", -fee, now_ms)
-            self._tell_account(account, "INSURANCE_CLEAR", -fee, now_ms, ())
-        symbol, price = desk.symbol, wire.price_text(desk.symbol, order.price_ticks)
-        average = wire.average_text(symbol, order.executed_cost, order.executed_lots)
-        quantity = wire.quantity_text(symbol, order.executed_lots)
-        self.events.append(
-            MarketEvent(
-                "forceOrder",
-                desk.name,
-                now_ms,
-                lambda: force_order_event(symbol, side.value, price, average, quantity, now_ms),
-            )
-        )
+            isolated = account.setting(symbol.name).isolated
+            for side in account.sides:
+                position = account.position(symbol.name, side)
+                value = notional_at_mark(symbol, position.lots, desk.mark_half_ticks)
+                amount = round_half_even(value * symbol.funding_rate, RATE_SCALE)
+                payment = -amount if position.lots > 0 else amount
+                if payment:
+                    self.book(account, symbol.name, "FUNDING_FEE", payment, now_ms)
+                    position.isolated_units += payment if isolated else 0
+                    self.tell_account(account, "FUNDING_FEE", payment, now_ms, (symbol.name,) if isolated else ())
 
     # taking ----------------------------------------------------------------------------------------------------------
 

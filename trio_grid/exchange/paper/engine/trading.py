@@ -1,4 +1,4 @@
-"""Owns the commands that change orders and settings of an account, in Binance's parameters and bodies.
+"""Owns the commands that place and end orders of an account, in Binance's parameters and bodies.
 
 It must never book money itself: `settlement` does. A refused command has changed nothing and told nobody.
 """
@@ -15,19 +15,18 @@ from trio_grid.domain.events import RecordStatus, Side
 from trio_grid.exchange.paper.engine.account import PaperAccount
 from trio_grid.exchange.paper.engine.brackets import notional_cap_units
 from trio_grid.exchange.paper.engine.desk import Desk
-from trio_grid.exchange.paper.engine.margin import notional_at_mark
+from trio_grid.exchange.paper.engine.margin import ExtraOrder
 from trio_grid.exchange.paper.engine.order_rules import (
     OrderRequest,
     check_band,
     check_notional,
-    flag_of,
     parse_order,
     text_of,
     whole_of,
 )
-from trio_grid.exchange.paper.engine.records import PaperOrder
+from trio_grid.exchange.paper.engine.records import PaperOrder, PositionSide
 from trio_grid.exchange.paper.engine.refusals import Refusal
-from trio_grid.exchange.paper.engine.settlement import ER_IOC, ER_MARKET, UserEvent
+from trio_grid.exchange.paper.engine.settlement import ER_IOC, ER_MARKET
 from trio_grid.exchange.paper.engine.symbols import plain
 from trio_grid.exchange.paper.engine.venue import Venue
 from trio_grid.exchange.paper.engine.wire import order_body
@@ -41,7 +40,7 @@ MAX_COUNTDOWN_MS = 7 * 86_400_000
 
 
 class Trading(Venue):
-    """Orders and settings."""
+    """Orders."""
 
     # placing ---------------------------------------------------------------------------------------------------------
 
@@ -80,6 +79,7 @@ class Trading(Venue):
             time_ms=self.now_ms,
             update_time_ms=self.now_ms,
             sequence=desk.take_sequence(),
+            position_side=request.position_side,
         )
         owner.add_order(order)
         self.settlement.tell_order(order, "NEW")
@@ -141,7 +141,8 @@ class Trading(Venue):
             raise Refusal.MARKET_PRICE_BAND.refuse()
         if request.time_in_force == "FOK":
             found = self.settlement.fillable_lots(owner, desk, side, limit, request.quantity_lots)
-            if found < request.quantity_lots or (request.reduce_only and found > abs(owner.position(desk.name).lots)):
+            held = abs(owner.position(desk.name, request.position_side).lots)
+            if found < request.quantity_lots or (request.reduce_only and found > held):
                 raise Refusal.FOK_REJECTED.refuse()
         return owner, desk, request
 
@@ -161,9 +162,8 @@ class Trading(Venue):
             order.client_order_id == request.client_order_id for order in resting.values()
         ):
             raise Refusal.DUPLICATE_CLIENT_ID.refuse()
-        position = owner.position(desk.name)
         if request.reduce_only:
-            self._check_reduce_only(position.lots, request, resting)
+            self._check_reduce_only(owner.position(desk.name, request.position_side).lots, request, resting)
         if len(resting) >= desk.symbol.instrument.max_open_orders:
             raise Refusal.MAX_OPEN_ORDERS.refuse()
         if not request.reduce_only:
@@ -180,28 +180,32 @@ class Trading(Venue):
     def _check_margin(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> None:
         side = request.side
         price = request.price_ticks if request.order_type == "LIMIT" else desk.book.best(side.opposite)
-        self.check_margin(owner, desk, side, price, request.quantity_lots)
+        self.check_margin(owner, desk, side, price, request.quantity_lots, request.position_side)
 
-    def check_margin(self, owner: PaperAccount, desk: Desk, side: Side, price: int, lots: int) -> None:
+    def check_margin(
+        self, owner: PaperAccount, desk: Desk, side: Side, price: int, lots: int,
+        place: PositionSide = PositionSide.BOTH,
+    ) -> None:  # fmt: skip
         """Refuse `lots` more on a side at a price if the margin (-2019) or the leverage (-2027) does not carry them.
 
         What does not raise the initial margin is never refused: it reduces.
         """
-        symbol = desk.symbol
-        notional = price * lots * symbol.unit
+        unit = desk.symbol.unit
         before = self.settlement.margin(owner)
-        after = self.settlement.margin(owner, (desk.name, side, notional))
+        after = self.settlement.margin(owner, ExtraOrder(desk.name, place, side, price * lots * unit))
         if after.initial_units <= before.initial_units:
             return
-        row = after.by_symbol[desk.name]
-        position = owner.position(desk.name)
-        held = notional_at_mark(symbol, position.lots, desk.mark_half_ticks) * (1 if position.lots >= 0 else -1)
-        worst = abs(held + row.bid_units) if side is Side.BUY else abs(held - row.ask_units)
-        if worst > notional_cap_units(symbol.brackets, position.leverage):
+        row, setting = after.rows[desk.name, place], owner.setting(desk.name)
+        worst = abs(row.notional_units + (row.bid_units if side is Side.BUY else -row.ask_units))
+        if worst > notional_cap_units(desk.symbol.brackets, setting.leverage):
             raise Refusal.MAX_POSITION.refuse()
         # A buy above the mark (a sell below it) loses the difference at once.
-        loss = max(0, (2 * price - desk.mark_half_ticks) * side.sign) * lots * symbol.unit // 2
-        if after.free_units - loss < 0:
+        loss = max(0, (2 * price - desk.mark_half_ticks) * side.sign) * lots * unit // 2
+        free = after.free_units
+        if setting.isolated:
+            # What a position takes for itself is money: the profit of cross positions cannot be given to it.
+            free = min(free, after.cross_wallet_units - after.isolated_order_units)
+        if free - loss < 0:
             raise Refusal.MARGIN_INSUFFICIENT.refuse()
 
     # ending ----------------------------------------------------------------------------------------------------------
@@ -256,63 +260,6 @@ class Trading(Venue):
         else:
             self.countdowns.pop((account, desk.name), None)
         return {"symbol": desk.name, "countdownTime": str(countdown)}
-
-    # settings --------------------------------------------------------------------------------------------------------
-
-    def change_leverage(self, account: str, params: Params, now_ms: int) -> Body:
-        """Set a symbol's leverage; refused if the margin or the bracket does not allow it."""
-        self.advance(now_ms)
-        desk, owner = self.desk_of(params.get("symbol")), self.account_of(account)
-        text_of(params, "leverage")
-        leverage = whole_of(params, "leverage") or 0
-        cap = notional_cap_units(desk.symbol.brackets, leverage) if leverage >= 1 else 0
-        if cap == 0:
-            raise Refusal.BAD_LEVERAGE.refuse(leverage)
-        position = owner.position(desk.name)
-        before, position.leverage = position.leverage, leverage
-        if desk.has_quote and (position.lots or owner.open_on(desk.name)):
-            margin = self.settlement.margin(owner)
-            row = margin.by_symbol[desk.name]
-            worst = max(abs(row.notional_units + row.bid_units), abs(row.notional_units - row.ask_units))
-            if worst > cap or (leverage < before and margin.free_units < 0):
-                position.leverage = before
-                refusal = Refusal.MAX_POSITION if worst > cap else Refusal.MAX_LEVERAGE_RATIO
-                raise refusal.refuse()
-        change = {"s": desk.name, "l": leverage}
-        payload = {"e": "ACCOUNT_CONFIG_UPDATE", "E": self.now_ms, "T": self.now_ms, "ac": change}
-        self.settlement.events.append(UserEvent(account, "ACCOUNT_CONFIG_UPDATE", self.now_ms, payload))
-        return {"leverage": leverage, "maxNotionalValue": plain_units(cap), "symbol": desk.name}
-
-    def change_margin_type(self, account: str, params: Params, now_ms: int) -> Body:
-        """Set a symbol's margin type: CROSSED is what every account has (-4046); ISOLATED is not served (-4084)."""
-        self.advance(now_ms)
-        desk, owner = self.desk_of(params.get("symbol")), self.account_of(account)
-        wanted = text_of(params, "marginType")
-        if wanted not in ("CROSSED", "ISOLATED"):
-            raise Refusal.BAD_PARAMETER.refuse("marginType")
-        if wanted == "CROSSED":
-            raise Refusal.SAME_MARGIN_TYPE.refuse()
-        if owner.open_on(desk.name):
-            raise Refusal.MARGIN_TYPE_ORDERS.refuse()
-        if owner.position(desk.name).lots:
-            raise Refusal.MARGIN_TYPE_POSITION.refuse()
-        raise Refusal.UNSUPPORTED.refuse()
-
-    def change_position_mode(self, account: str, params: Params, now_ms: int) -> Body:
-        """Set one-way or hedge mode: one-way is what every account has (-4059); hedge is not served (-4084)."""
-        self.advance(now_ms)
-        text_of(params, "dualSidePosition")
-        if flag_of(params, "dualSidePosition"):
-            raise Refusal.UNSUPPORTED.refuse()
-        raise Refusal.SAME_POSITION_SIDE.refuse()
-
-    def change_multi_assets(self, account: str, params: Params, now_ms: int) -> Body:
-        """Set multi-assets mode: single-asset is what every account has (-4171); multi-assets is not served (-4084)."""
-        self.advance(now_ms)
-        text_of(params, "multiAssetsMargin")
-        if flag_of(params, "multiAssetsMargin"):
-            raise Refusal.UNSUPPORTED.refuse()
-        raise Refusal.SAME_MULTI_ASSETS.refuse()
 
 
 def plain_units(units: int) -> str:

@@ -15,6 +15,7 @@ from trio_grid.domain.events import RecordStatus
 from trio_grid.exchange.paper.engine.account import PaperAccount
 from trio_grid.exchange.paper.engine.desk import Desk
 from trio_grid.exchange.paper.engine.fill_models import FILL_MODELS, FillModel
+from trio_grid.exchange.paper.engine.liquidation import liquidate_if_due
 from trio_grid.exchange.paper.engine.records import PaperOrder
 from trio_grid.exchange.paper.engine.refusals import Refusal
 from trio_grid.exchange.paper.engine.settlement import ER_REDUCE_ONLY, PaperEvent, Settlement
@@ -97,7 +98,7 @@ class Venue:
             raise ValueError(f"cannot open account {spec.name!r} with {spec.balance_units} units")
         account = PaperAccount(spec.name, self.margin_asset, spec.leverage)
         for desk in self.desks.values():
-            account.position(desk.name).leverage = min(spec.leverage, desk.symbol.brackets[0].max_leverage)
+            account.setting(desk.name).leverage = min(spec.leverage, desk.symbol.brackets[0].max_leverage)
         self.settlement.accounts[spec.name] = account
         if spec.balance_units:
             self.settlement.deposit(account, spec.balance_units, self.now_ms)
@@ -281,4 +282,4 @@ class Venue:
 
     def _liquidate(self, now_ms: int) -> None:
         for account in self.settlement.accounts.values():
-            self.settlement.liquidate_if_due(account, now_ms)
+            liquidate_if_due(self.settlement, account, now_ms)

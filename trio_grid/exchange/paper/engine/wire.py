@@ -11,7 +11,15 @@ from typing import Any
 
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.account import PaperAccount
-from trio_grid.exchange.paper.engine.records import Amendment, Income, PaperOrder, PaperTrade, Position
+from trio_grid.exchange.paper.engine.records import (
+    Amendment,
+    Income,
+    MarginMove,
+    PaperOrder,
+    PaperTrade,
+    Position,
+    PositionSide,
+)
 from trio_grid.exchange.paper.engine.symbols import PaperSymbol, plain
 
 Body = dict[str, Any]
@@ -91,7 +99,7 @@ def order_body(symbol: PaperSymbol, order: PaperOrder, *, with_time: bool = Fals
         "reduceOnly": order.reduce_only,
         "closePosition": False,
         "side": order.side.value,
-        "positionSide": "BOTH",
+        "positionSide": order.position_side.value,
         "stopPrice": price_text(symbol, 0),
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
@@ -146,7 +154,7 @@ def trade_body(symbol: PaperSymbol, trade: PaperTrade) -> Body:
         "commission": money_text(trade.fee_units),
         "commissionAsset": item.margin_asset,
         "time": trade.time_ms,
-        "positionSide": "BOTH",
+        "positionSide": trade.position_side.value,
         "buyer": trade.side is Side.BUY,
         "maker": trade.maker,
     }
@@ -163,6 +171,20 @@ def income_body(income: Income, asset: str) -> Body:
         "time": income.time_ms,
         "tranId": income.record_id,
         "tradeId": "" if income.trade_id is None else str(income.trade_id),
+    }
+
+
+def move_body(move: MarginMove, asset: str) -> Body:
+    """Return a row of positionMargin/history; type 1 is what the position got, type 2 what it gave back."""
+    return {
+        "symbol": move.symbol,
+        "type": 1 if move.units > 0 else 2,
+        "deltaType": move.cause,
+        "amount": money_text(abs(move.units)),
+        "asset": asset,
+        "time": move.time_ms,
+        "positionSide": move.position_side.value,
+        "clientTranId": "",
     }
 
 
@@ -237,7 +259,7 @@ def order_event(
         "R": order.reduce_only,
         "wt": "CONTRACT_PRICE",
         "ot": order.order_type,
-        "ps": "BOTH",
+        "ps": order.position_side.value,
         "cp": False,
         "rp": _trimmed_money(trade.realized_units) if trade else "0",
         "pP": False,
@@ -253,8 +275,8 @@ def order_event(
 
 def account_event(account: PaperAccount, reason: str, change_units: int, time_ms: int, positions: list[Body]) -> Body:
     """Return an ACCOUNT_UPDATE; `change_units` is `bc`, the change apart from PnL and commission."""
-    wallet = _trimmed_money(account.wallet_units)
-    balance = {"a": account.asset, "wb": wallet, "cw": wallet, "bc": _trimmed_money(change_units)}
+    wallet, cross = _trimmed_money(account.wallet_units), _trimmed_money(account.cross_units)
+    balance = {"a": account.asset, "wb": wallet, "cw": cross, "bc": _trimmed_money(change_units)}
     return {
         "e": "ACCOUNT_UPDATE",
         "T": time_ms,
@@ -263,7 +285,9 @@ def account_event(account: PaperAccount, reason: str, change_units: int, time_ms
     }
 
 
-def position_event_row(symbol: PaperSymbol, position: Position, unrealized_units: int) -> Body:
+def position_event_row(
+    symbol: PaperSymbol, position: Position, side: PositionSide, unrealized_units: int, *, isolated: bool
+) -> Body:
     """Return a position inside ACCOUNT_UPDATE."""
     return {
         "s": symbol.name,
@@ -271,9 +295,9 @@ def position_event_row(symbol: PaperSymbol, position: Position, unrealized_units
         "ep": plain(entry_price(symbol, position)),
         "cr": _trimmed_money(position.realized_units),
         "up": _trimmed_money(unrealized_units),
-        "mt": "cross",
-        "iw": "0",
-        "ps": "BOTH",
+        "mt": "isolated" if isolated else "cross",
+        "iw": _trimmed_money(position.isolated_units),
+        "ps": side.value,
         "ma": symbol.instrument.margin_asset,
         "bep": plain(break_even_price(symbol, position)),
     }

@@ -60,6 +60,10 @@ COMMISSION_RATE = Operation("commission rate", SIGNED, fixed(20), private(PaperE
 INCOME = Operation("income", SIGNED, fixed(30), private(PaperExchange.income))
 LEVERAGE = Operation("change leverage", SIGNED, fixed(1), private(PaperExchange.change_leverage))
 MARGIN_TYPE = Operation("change margin type", SIGNED, fixed(1), private(PaperExchange.change_margin_type))
+POSITION_MARGIN = Operation("change position margin", SIGNED, fixed(1), private(PaperExchange.change_position_margin))
+POSITION_MARGIN_HISTORY = Operation(
+    "position margin history", SIGNED, fixed(1), private(PaperExchange.position_margin_history)
+)
 POSITION_MODE = Operation("position mode", SIGNED, fixed(30), private(PaperExchange.position_mode))
 CHANGE_POSITION_MODE = Operation("change position mode", SIGNED, fixed(1), private(PaperExchange.change_position_mode))
 MULTI_ASSETS = Operation("multi-assets mode", SIGNED, fixed(30), private(PaperExchange.multi_assets_mode))
@@ -122,6 +126,8 @@ REST_ROUTES: dict[str, dict[str, Operation]] = {
     "/fapi/v1/income": {"GET": INCOME},
     "/fapi/v1/leverage": {"POST": LEVERAGE},
     "/fapi/v1/marginType": {"POST": MARGIN_TYPE},
+    "/fapi/v1/positionMargin": {"POST": POSITION_MARGIN},
+    "/fapi/v1/positionMargin/history": {"GET": POSITION_MARGIN_HISTORY},
     "/fapi/v1/positionSide/dual": {"GET": POSITION_MODE, "POST": CHANGE_POSITION_MODE},
     "/fapi/v1/multiAssetsMargin": {"GET": MULTI_ASSETS, "POST": CHANGE_MULTI_ASSETS},
     "/fapi/v1/rateLimit/order": {"GET": ORDER_RATE_LIMIT},
