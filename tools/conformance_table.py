@@ -34,7 +34,10 @@ class Client:
         return pinned_version(self.environment, self.package)
 
 
-CLIENTS = (Client("ccxt", "ccxt", "ccxt", "ccxt", "ccxt_sync.py"),)
+CLIENTS = (
+    Client("ccxt", "ccxt", "ccxt", "ccxt", "ccxt_sync.py"),
+    Client("ccxt-pro", "ccxt pro", "ccxt", "ccxt", "ccxt_pro.py"),
+)
 
 REQUIREMENTS = {"ccxt": "ccxt"}
 """By environment: what its lock is made from (`just lock`)."""
@@ -65,12 +68,71 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "test order",
         "query order",
         "cancel order",
+        "amend order",
         "place batch",
+        "amend batch",
         "cancel batch",
         "open orders",
         "all orders",
         "cancel all orders",
         "countdown cancel all",
+        "Ed25519: signed one by one",
+    ),
+    "Account": (
+        "balances",
+        "account information",
+        "positions",
+        "my trades",
+        "income",
+        "commission rate",
+        "leverage brackets",
+        "change leverage",
+        "symbol configuration",
+        "position mode",
+        "multi-assets mode",
+        "order rate limits",
+    ),
+    "Streams": (
+        "stream: klines",
+        "stream: aggregate trades",
+        "stream: trades",
+        "stream: 24h ticker",
+        "stream: mini ticker",
+        "stream: book ticker",
+        "stream: mark price",
+        "stream: order book",
+        "user stream: orders",
+        "user stream: trades",
+        "user stream: balances",
+        "user stream: positions",
+    ),
+    "WebSocket API": (
+        "WebSocket API: place, query, cancel",
+        "WebSocket API: amend",
+        "WebSocket API: account",
+        "WebSocket API: market data",
+        "WebSocket API: Ed25519, signed one by one",
+        "WebSocket API: Ed25519 session.logon",
+    ),
+    "Refusals": (
+        "error: insufficient margin",
+        "error: filters",
+        "error: unknown order",
+        "error: bad symbol",
+        "error: bad parameter",
+        "error: authentication",
+        "error: timestamp",
+        "error: post-only would take",
+        "error: fill or kill",
+        "error: duplicate id",
+        "error: reduce-only",
+        "error: conditional type on the order endpoint",
+        "error: no change",
+        "error: too many open orders",
+        "error: unknown route",
+        "error: too many orders",
+        "error: too much weight",
+        "error: over the WebSocket API",
     ),
 }
 

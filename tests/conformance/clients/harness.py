@@ -8,6 +8,7 @@ operation asserts that itself.
 import asyncio
 import inspect
 import json
+import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+SEEN_AFTER_S = 0.5
+"""How long to wait for an event before bringing about another one: the subscription may not have stood yet."""
+
 PATIENCE_S = 30.0
 """Nothing on the loopback address takes this long: who waits longer waits for an answer that does not come."""
 
@@ -65,6 +69,13 @@ class Suite:
             assert name not in self._bodies, name
             self._not_offered[name] = reason
 
+    def include(self, *others: "Suite") -> None:
+        """Take over the operations of other suites, after the ones that are here."""
+        for other in others:
+            assert not other._bodies.keys() & self._bodies.keys()
+            self._bodies |= other._bodies
+            self._not_offered |= other._not_offered
+
     def run(self, make: Callable[[Target], Any]) -> None:
         """Carry out everything with a client made by `make` (plain or a coroutine function); read the target's JSON."""
         target = Target(**json.loads(sys.argv[1]))
@@ -74,20 +85,29 @@ class Suite:
 
     async def _run(self, make: Callable[[Target], Any], target: Target) -> None:
         desk = await _result(make(target))
+        hung = False
         for name, body in self._bodies.items():
             try:
                 await asyncio.wait_for(_called(body, desk), PATIENCE_S)
             except Exception as error:
                 report(name, "failed", told(error))
+                hung |= isinstance(error, TimeoutError) and not inspect.iscoroutinefunction(body)
             else:
                 report(name, "ok")
         close = getattr(desk, "close", None)
         if close is not None:
             await _result(close())
+        if hung:
+            # A thread that waits for ever would keep the program from ending.
+            os._exit(1)
 
 
 async def _called(body: Body, desk: Any) -> None:
-    await _result(body(desk))
+    """Carry out one operation: a plain function in a thread of its own, so that it may wait for the loop."""
+    if inspect.iscoroutinefunction(body):
+        await body(desk)
+    else:
+        await asyncio.to_thread(body, desk)
 
 
 async def _result(value: Any) -> Any:
@@ -105,6 +125,15 @@ def report(operation: str, outcome: str, detail: str = "") -> None:
     """Write one line of the report."""
     sys.stdout.write(json.dumps({"operation": operation, "outcome": outcome, "detail": detail}) + "\n")
     sys.stdout.flush()
+
+
+async def seen(watched: Awaitable[Any], act: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what `watched` comes back with; `act` brings it about, again and again until it has come."""
+    task = asyncio.ensure_future(watched)
+    while not task.done():
+        await act()
+        await asyncio.wait({task}, timeout=SEEN_AFTER_S)
+    return task.result()
 
 
 class NotRaised(AssertionError):
