@@ -64,6 +64,10 @@ search *args: (_setup "requirements-dev.txt")
 conformance *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python -m tools.conformance {{ args }}
 
+# Explore every state of the core that bounds allow (the plain tests take small ones): `just model --slots 2 --air 2`
+model *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/python -m tests.model {{ args }}
+
 # What the trading path costs on this machine, in microseconds
 bench *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python tools/bench.py {{ args }}
