@@ -22,7 +22,7 @@ ORDER = SYMBOL | {"type": "LIMIT", "timeInForce": "GTX", "quantity": "0.004"}
 
 
 def lively(seed: int = 3) -> PaperExchange:
-    """An exchange in the middle of things: fills, resting orders of every kind, a countdown, eaten levels."""
+    """An exchange in the middle of things: fills, orders of every kind, a countdown, eaten levels, amendments."""
     exchange = fresh(seed)
     bid = Decimal(exchange.book_ticker(SYMBOL, START_MS)["bidPrice"])  # type: ignore[call-overload]
     for rung in range(1, 8):
@@ -32,11 +32,30 @@ def lively(seed: int = 3) -> PaperExchange:
     exchange.place_order("ann", ORDER | till | {"side": "BUY", "price": f"{bid - 1500}"}, START_MS)
     exchange.countdown_cancel_all("bob", SYMBOL | {"countdownTime": "120000"}, START_MS)
     exchange.place_order("bob", ORDER | {"side": "BUY", "price": f"{bid - 900}"}, START_MS)
+    [*_, amended] = exchange.open_orders("ann", SYMBOL, START_MS)
+    change = {"orderId": str(amended["orderId"]), "side": "BUY", "quantity": "0.005", "price": f"{bid - 1400}"}
+    exchange.modify_order("ann", SYMBOL | change, START_MS)
+    place_conditionals(exchange, bid)
     now = START_MS + 45_000
     market = SYMBOL | {"type": "MARKET", "side": "BUY", "quantity": "0.3"}
     exchange.place_order("bob", market, now)
     exchange.take_events()
     return exchange
+
+
+def place_conditionals(exchange: PaperExchange, bid: Decimal) -> None:
+    algo = SYMBOL | {"algoType": "CONDITIONAL", "quantity": "0.004"}
+    trailing = algo | {"type": "TRAILING_STOP_MARKET", "callbackRate": "0.1"}
+    for side in ("BUY", "SELL"):
+        exchange.place_conditional("ann", trailing | {"side": side}, START_MS)
+        exchange.place_conditional("ann", trailing | {"side": side, "callbackRate": "0.4"}, START_MS)
+        stop = {"type": "STOP_MARKET", "side": side, "workingType": "MARK_PRICE"}
+        exchange.place_conditional(
+            "bob", algo | stop | {"triggerPrice": f"{bid + (40 if side == 'BUY' else -40)}"}, START_MS
+        )
+    # One that triggers and whose order then rests.
+    limit = {"type": "TAKE_PROFIT", "side": "BUY", "triggerPrice": f"{bid - 5}", "price": f"{bid - 900}"}
+    exchange.place_conditional("bob", algo | limit, START_MS)
 
 
 def fresh(seed: int = 3) -> PaperExchange:
@@ -52,10 +71,15 @@ def test_a_restored_exchange_is_the_same_and_goes_on_the_same() -> None:
     restore_exchange(restored, document)
     assert exchange_document(restored) == document
     restored.take_events()
+    before = {order.algo_id: order.status for order in saved.conditionals.values()}
+    # Some wait and some have triggered, of which one has an order resting.
+    assert set(before.values()) == {"NEW", "TRIGGERED", "FINISHED"}
     for exchange in (saved, restored):
         exchange.advance(START_MS + 1_000_000)
+    assert before != {order.algo_id: order.status for order in saved.conditionals.values()}
     assert [event.payload for event in saved.take_events()] == [event.payload for event in restored.take_events()]
     assert exchange_document(saved) == exchange_document(restored)
+    assert saved.order_amendments("ann", SYMBOL, 0) == restored.order_amendments("ann", SYMBOL, 0) != []
     assert saved.account_information("ann", {}, 0) == restored.account_information("ann", {}, 0)
 
 

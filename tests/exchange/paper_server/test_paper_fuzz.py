@@ -17,13 +17,15 @@ NAMES = [
     "newOrderRespType", "orderId", "origClientOrderId", "limit", "startTime", "endTime", "fromId", "interval", "pair",
     "leverage", "marginType", "dualSidePosition", "multiAssetsMargin", "countdownTime", "batchOrders", "orderIdList",
     "origClientOrderIdList", "incomeType", "contractType", "priceMatch", "selfTradePreventionMode", "goodTillDate",
-    "stopPrice", "closePosition", "activationPrice",
+    "stopPrice", "closePosition", "activationPrice", "algoType", "triggerPrice", "workingType", "priceProtect",
+    "callbackRate", "activatePrice", "clientAlgoId", "algoId", "modifyId",
 ]  # fmt: skip
 VALUES = [
     SYMBOL, "", " ", "0", "-1", "1", "0.002", "60000", "60000.1", "1e5", "1E-9", "NaN", "Infinity", "-0", "0x10", "٣",
     "9" * 40, "true", "false", "null", "BUY", "SELL", "LIMIT", "MARKET", "GTC", "IOC", "FOK", "GTX", "GTD", "BOTH",
     "1m", "1M", "1500", "1750000000000", "-9223372036854775809", "[]", "[1]", "{}", "[{}]",
     '[{"symbol":"BTCUSDT"}]', '["a"]',
+    "STOP_MARKET", "TAKE_PROFIT", "TRAILING_STOP_MARKET", "CONDITIONAL", "MARK_PRICE", "0.1", "59000",
     "a" * 36, "a" * 37, "CROSSED", "ISOLATED", "RESULT", "ACK", "QUEUE", "PERPETUAL", "\x00", "\ud7ff", "💥", "..",
     "1 ",
 ]  # fmt: skip
@@ -38,6 +40,7 @@ def nonsense(chance: random.Random, now_ms: int) -> dict[str, str]:
         # Most of a good order, so that the fault is met behind the first checks.
         params |= {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.002", "price": "59000"}
         params |= {"interval": "1m", "orderId": "1", "leverage": "5", "countdownTime": "0", "pair": SYMBOL}
+        params |= {"algoType": "CONDITIONAL"}
     for _ in range(chance.randint(0, 5)):
         params[chance.choice(NAMES)] = chance.choice([*VALUES, str(now_ms - 1000)])
     return params

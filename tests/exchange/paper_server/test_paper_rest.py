@@ -95,7 +95,7 @@ async def test_what_this_exchange_does_not_have_is_told_as_empty(
 
 
 def test_every_get_route_is_read_by_the_tests_above() -> None:
-    known = {*PUBLIC_READS, *PRIVATE_READS, *OTHER_PLACES, "/fapi/v1/order", "/fapi/v1/openOrder"}
+    known = {*PUBLIC_READS, *PRIVATE_READS, *OTHER_PLACES, "/fapi/v1/order", "/fapi/v1/openOrder", "/fapi/v1/algoOrder"}
     assert {path for path, methods in REST_ROUTES.items() if "GET" in methods} == known
 
 

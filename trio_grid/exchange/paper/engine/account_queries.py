@@ -24,7 +24,7 @@ WINDOW_MS = 7 * DAY_MS
 """allOrders, userTrades and income answer for at most seven days in one request."""
 
 
-def _window(params: Params, now_ms: int) -> tuple[int, int]:
+def window(params: Params, now_ms: int) -> tuple[int, int]:
     """Return (startTime, endTime); either alone is completed to seven days, none means the last seven."""
     start, end = whole_of(params, "startTime"), whole_of(params, "endTime")
     if start is not None and end is not None and (end < start or end - start > WINDOW_MS):
@@ -67,7 +67,7 @@ class AccountQueries(PositionQueries):
         self.advance(now_ms)
         owner, limit = self.account_of(account), limit_of(params, 500, 1000)
         first = whole_of(params, "orderId")
-        start, end = _window(params, self.now_ms)
+        start, end = window(params, self.now_ms)
         rows: list[tuple[Desk, PaperOrder]] = [
             (desk, order)
             for desk in self.wanted(params)
@@ -75,7 +75,7 @@ class AccountQueries(PositionQueries):
             if (order.order_id >= first if first is not None else start <= order.time_ms <= end)
         ]
         oldest_first = first is not None or "startTime" in params
-        bodies = [order_body(desk.symbol, order, with_time=True) for desk, order in _page(rows, limit, oldest_first)]
+        bodies = [order_body(desk.symbol, order, with_time=True) for desk, order in page(rows, limit, oldest_first)]
         return [{**body, "pair": body["symbol"], "cumBase": body["executedQty"]} for body in bodies]
 
     def user_trades(self, account: str, params: Params, now_ms: int) -> list[Body]:
@@ -88,7 +88,7 @@ class AccountQueries(PositionQueries):
         timed = params.get("startTime") or params.get("endTime")
         if first is not None and timed:
             raise Refusal.BAD_PARAMETER.refuse("fromId")
-        start, end = _window(params, self.now_ms)
+        start, end = window(params, self.now_ms)
         rows: list[PaperTrade] = [
             trade
             for trade in trades
@@ -97,22 +97,22 @@ class AccountQueries(PositionQueries):
             and (first is not None or (order_id is not None and not timed) or start <= trade.time_ms <= end)
         ]
         oldest_first = first is not None or "startTime" in params
-        return [trade_body(desk.symbol, trade) for trade in _page(rows, limit, oldest_first)]
+        return [trade_body(desk.symbol, trade) for trade in page(rows, limit, oldest_first)]
 
     def income(self, account: str, params: Params, now_ms: int) -> list[Body]:
         """Return income rows, ascending, of a window of at most seven days."""
         self.advance(now_ms)
         limit, kind, symbol = limit_of(params, 100, 1000), params.get("incomeType"), params.get("symbol")
-        start, end = _window(params, self.now_ms)
+        start, end = window(params, self.now_ms)
         rows = [
             row
             for row in self.account_of(account).income
             if start <= row.time_ms <= end and kind in (None, "", row.kind) and symbol in (None, "", row.symbol)
         ]
-        chosen = _page(rows, limit, "startTime" in params)
+        chosen = page(rows, limit, "startTime" in params)
         return [income_body(row, self.margin_asset) for row in chosen]
 
 
-def _page(rows: Sequence[_Row], limit: int, oldest_first: bool) -> Sequence[_Row]:
+def page(rows: Sequence[_Row], limit: int, oldest_first: bool) -> Sequence[_Row]:
     """Return one page: the first rows where the request says from where on, else the newest; ascending either way."""
     return rows[:limit] if oldest_first else rows[-limit:]

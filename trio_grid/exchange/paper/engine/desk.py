@@ -96,6 +96,8 @@ class Desk:
         self.marked_second = -1
         self.candle_told_ms = 0
         self.told_best = (0, 0, 0, 0)
+        self.prints: list[int] = []
+        """Prices of the trades since whoever follows prices looked last; who follows them empties the list."""
 
     @property
     def name(self) -> str:
@@ -144,6 +146,7 @@ class Desk:
         self.candles.add(row, time_ms, trade_id, trade_id)
         if events is not None:
             symbol = self.symbol
+            self.prints.append(row.price_ticks)
             events.append(
                 MarketEvent(
                     "aggTrade",

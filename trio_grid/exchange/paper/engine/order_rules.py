@@ -16,11 +16,10 @@ from trio_grid.domain.events import Side
 from trio_grid.domain.instrument import NotRepresentable
 from trio_grid.exchange.paper.engine.records import PositionSide
 from trio_grid.exchange.paper.engine.refusals import Refusal
-from trio_grid.exchange.paper.engine.symbols import TIMES_IN_FORCE, PaperSymbol, decimals, plain
+from trio_grid.exchange.paper.engine.symbols import CONDITIONAL_TYPES, TIMES_IN_FORCE, PaperSymbol, decimals, plain
 
 Params = Mapping[str, str]
 
-CONDITIONAL_TYPES = frozenset({"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"})
 STP_MODES = ("EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "NONE")
 PRICE_MATCHES = ("NONE", "OPPONENT", "OPPONENT_5", "QUEUE", "QUEUE_5", "QUEUE_10", "QUEUE_20")
 MIN_GOOD_TILL_MS = 600_000
@@ -130,7 +129,7 @@ def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderReques
         price_ticks=_price(params, symbol, order_type, price_match),
         quantity_lots=parse_quantity(params, symbol, market=order_type == "MARKET"),
         reduce_only=flag_of(params, "reduceOnly"),
-        client_order_id=_client_id(params),
+        client_order_id=parse_client_id(params),
         wants_result=response == "RESULT",
         stp=stp,
         price_match=price_match,
@@ -174,8 +173,9 @@ def _good_till(params: Params, time_in_force: str, now_ms: int) -> int:
     return whole_seconds
 
 
-def _client_id(params: Params) -> str | None:
-    value = params.get("newClientOrderId")
+def parse_client_id(params: Params, name: str = "newClientOrderId") -> str | None:
+    """Return the client's id for an order, None if it is absent; -4015 if it is malformed."""
+    value = params.get(name)
     if value is None:
         return None
     if len(value) > 36:

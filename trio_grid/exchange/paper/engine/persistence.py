@@ -17,6 +17,7 @@ import msgspec
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.account import PaperAccount
 from trio_grid.exchange.paper.engine.candles import Candle
+from trio_grid.exchange.paper.engine.conditional_rules import ConditionalOrder
 from trio_grid.exchange.paper.engine.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.engine.exchange import PaperExchange
 from trio_grid.exchange.paper.engine.records import (
@@ -85,6 +86,8 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     countdowns: list[tuple[str, str, int]]
     accounts: list[_AccountState]
     desks: dict[str, _DeskState]
+    conditionals: list[ConditionalOrder] = []
+    next_algo_id: int = 0
 
 
 def exchange_document(exchange: PaperExchange) -> bytes:
@@ -99,6 +102,8 @@ def exchange_document(exchange: PaperExchange) -> bytes:
         countdowns=[(name, symbol, time_ms) for (name, symbol), time_ms in exchange.countdowns.items()],
         accounts=[_account_state(account) for account in exchange.settlement.accounts.values()],
         desks={name: _desk_state(desk) for name, desk in exchange.desks.items()},
+        conditionals=list(exchange.conditionals.values()),
+        next_algo_id=exchange.next_algo_id,
     )
     return msgspec.json.encode(state)
 
@@ -177,6 +182,7 @@ def restore_exchange(exchange: PaperExchange, document: bytes) -> None:
         _restore_desk(exchange.desks[name], desk_state)
     for account_state in state.accounts:
         _restore_account(exchange, account_state)
+    exchange.restore_conditionals(state.conditionals, state.next_algo_id)
     for desk in exchange.desks.values():
         for account in exchange.settlement.accounts.values():
             for order in account.open_on(desk.name).values():

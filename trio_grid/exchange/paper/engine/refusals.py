@@ -40,7 +40,9 @@ class Refusal(enum.Enum):
     BAD_PARAMETER = (-1130, "Data sent for parameter '%s' is not valid.")
     CANCEL_REJECTED = (-2011, "Unknown order sent.")
     NO_SUCH_ORDER = (-2013, "Order does not exist.")
+    BAD_CALLBACK_RATE = (-2007, "Invalid callBack rate.")
     MARGIN_INSUFFICIENT = (-2019, "Margin is insufficient.")
+    IMMEDIATE_TRIGGER = (-2021, "Order would immediately trigger.")
     REDUCE_ONLY = (-2022, "ReduceOnly Order is rejected.")
     MAX_OPEN_ORDERS = (-2025, "Reach max open order limit.")
     MAX_POSITION = (-2027, "Exceeded the maximum allowable position at current leverage.")
@@ -50,6 +52,8 @@ class Refusal(enum.Enum):
     QUANTITY_NOT_POSITIVE = (-4003, "Quantity less than zero.")
     QUANTITY_BELOW_MIN = (-4004, "Quantity less than min quantity.")
     QUANTITY_ABOVE_MAX = (-4005, "Quantity greater than max quantity.")
+    TRIGGER_NOT_POSITIVE = (-4006, "Stop price less than zero.")
+    TRIGGER_ABOVE_MAX = (-4007, "Stop price greater than max price.")
     PRICE_BELOW_MIN = (-4013, "Price less than min price.")
     PRICE_TICK = (-4014, "Price not increased by tick size.")
     BAD_CLIENT_ID = (-4015, "Client order id is not valid.")
@@ -59,6 +63,8 @@ class Refusal(enum.Enum):
     PRICE_BELOW_BAND = (-4024, "Limit price can't be lower than %s.")
     TOO_MANY_CANCELS = (-4032, "Exceed maximum cancel order size.")
     BAD_LEVERAGE = (-4028, "Leverage %s is not valid")
+    BAD_WORKING_TYPE = (-4031, "Invalid parameter working type: %s")
+    MAX_CONDITIONAL_ORDERS = (-4045, "Reach max stop order limit.")
     SAME_MARGIN_TYPE = (-4046, "No need to change margin type.")
     MARGIN_TYPE_ORDERS = (-4047, "Margin type cannot be changed if there exists open orders.")
     MARGIN_TYPE_POSITION = (-4048, "Margin type cannot be changed if there exists position.")
@@ -73,10 +79,21 @@ class Refusal(enum.Enum):
     UNSUPPORTED = (-4084, "Method is not allowed currently. Coming soon.")
     DUPLICATE_CLIENT_ID = (-4116, "ClientOrderId is duplicated.")
     ALGO_ONLY = (-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
+    CLOSE_EXISTS = (
+        -4130,
+        "An open stop or take profit order with GTE and closePosition in the direction is existing.",
+    )
     MARKET_PRICE_BAND = (-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.")
     ISOLATED_LEVERAGE = (-4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions.")
+    CLOSE_TYPE = (-4136, "Target strategy invalid for orderType %s,closePosition %s")
+    CLOSE_QUANTITY = (-4137, "Quantity must be zero with closePosition equals true")
     MIN_NOTIONAL = (-4164, "Order's notional must be no smaller than %s (unless you choose reduce only).")
     SAME_MULTI_ASSETS = (-4171, "No need to change Multi-Assets mode.")
+    NO_POSITION_TO_CLOSE = (
+        -4509,
+        "Time in Force (TIF) GTE can only be used with open positions or open orders. Please ensure that open orders "
+        "or positions are available.",
+    )
     FOK_REJECTED = (
         -5021,
         "Due to the order could not be filled immediately, the FOK order has been rejected. "

@@ -7,6 +7,7 @@ TRADE_LITE, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE, as recorded on the real exchange
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -50,6 +51,7 @@ class Settlement:
         self.desks = desks
         self.accounts: dict[str, PaperAccount] = {}
         self.events: list[PaperEvent] = []
+        self.order_followers: list[Callable[[PaperOrder, str], None]] = []
         self.next_income_id = 1
 
     def marks(self) -> dict[str, Marks]:
@@ -63,10 +65,12 @@ class Settlement:
     # orders ----------------------------------------------------------------------------------------------------------
 
     def tell_order(self, order: PaperOrder, execution: str, trade: PaperTrade | None = None) -> None:
-        """Write down an ORDER_TRADE_UPDATE."""
+        """Write down an ORDER_TRADE_UPDATE and let the followers know; they may tell more, and change no order."""
         account, desk = self.accounts[order.account], self.desks[order.symbol]
         payload = wire.order_event(desk.symbol, account, order, execution, trade)
         self.events.append(UserEvent(account.name, "ORDER_TRADE_UPDATE", order.update_time_ms, payload))
+        for follow in self.order_followers:
+            follow(order, execution)
 
     def end_order(
         self, order: PaperOrder, status: RecordStatus, now_ms: int, *, reason: int = 0, execution: str | None = None

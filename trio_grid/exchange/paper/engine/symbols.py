@@ -13,8 +13,11 @@ import msgspec
 from trio_grid.domain.instrument import Instrument, MoneyUnits, PriceTicks, QuantityLots, money_units, whole_units
 from trio_grid.exchange.paper.engine.brackets import Bracket, brackets_of
 
-ORDER_TYPES = ("LIMIT", "MARKET")
+CONDITIONAL_TYPES = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
+ORDER_TYPES = ("LIMIT", "MARKET", *CONDITIONAL_TYPES)
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX", "GTD")
+TRIGGER_PROTECT_PPM = 50_000
+"""How far last and mark price may be apart where a price-protected conditional order is to trigger: 5 %."""
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 _ONBOARD_MS = 1_569_398_400_000
@@ -204,7 +207,7 @@ def exchange_info_row(symbol: PaperSymbol) -> dict[str, Any]:
         "underlyingType": "COIN",
         "underlyingSubType": ["PoW"] if item.base_asset == "BTC" else [],
         "settlePlan": 0,
-        "triggerProtect": "0.0500",
+        "triggerProtect": _ratio(TRIGGER_PROTECT_PPM),
         "liquidationFee": "0.012500",
         "marketTakeBound": "0.05",
         "maxMoveOrderLimit": 10_000,

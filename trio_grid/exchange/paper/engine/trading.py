@@ -120,7 +120,16 @@ class Trading(Venue):
             PaperRefusal: it may not.
         """
         owner, desk = self.account_of(account), self.desk_of(params.get("symbol"))
-        request = parse_order(params, desk.symbol, self.now_ms)
+        return owner, desk, self.admitted(owner, desk, parse_order(params, desk.symbol, self.now_ms))
+
+    def admitted(self, owner: PaperAccount, desk: Desk, request: OrderRequest, *, closes: bool = False) -> OrderRequest:
+        """Return a well formed request with its price, if account and book let it in now.
+
+        `closes` is an order that closes the whole position: other reduce-only orders do not stand in its way.
+
+        Raises:
+            PaperRefusal: they do not.
+        """
         if not desk.has_quote:
             raise Refusal.MARKET_PRICE_BAND.refuse()
         if request.price_match != "NONE":
@@ -132,7 +141,7 @@ class Trading(Venue):
         if not request.reduce_only:
             priced = half if market else 2 * request.price_ticks
             check_notional(desk.symbol, priced, request.quantity_lots, Refusal.MIN_NOTIONAL)
-        self._check_account(owner, desk, request)
+        self._check_account(owner, desk, request, closes)
         best = desk.book.best(side.opposite)
         if request.time_in_force == "GTX" and (request.price_ticks - best) * side.sign >= 0:
             raise Refusal.POST_ONLY.refuse()
@@ -144,7 +153,7 @@ class Trading(Venue):
             held = abs(owner.position(desk.name, request.position_side).lots)
             if found < request.quantity_lots or (request.reduce_only and found > held):
                 raise Refusal.FOK_REJECTED.refuse()
-        return owner, desk, request
+        return request
 
     @staticmethod
     def matched_price(desk: Desk, side: Side, price_match: str) -> int:
@@ -155,7 +164,7 @@ class Trading(Venue):
             raise Refusal.NO_MATCHING_DEPTH.refuse()
         return levels[-1][0]
 
-    def _check_account(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> None:
+    def _check_account(self, owner: PaperAccount, desk: Desk, request: OrderRequest, closes: bool) -> None:
         """Check what depends on the account: duplicate id, reduce-only, number of orders, margin."""
         resting = owner.open_on(desk.name)
         if request.client_order_id is not None and any(
@@ -163,7 +172,8 @@ class Trading(Venue):
         ):
             raise Refusal.DUPLICATE_CLIENT_ID.refuse()
         if request.reduce_only:
-            self._check_reduce_only(owner.position(desk.name, request.position_side).lots, request, resting)
+            held = owner.position(desk.name, request.position_side).lots
+            self._check_reduce_only(held, request, {} if closes else resting)
         if len(resting) >= desk.symbol.instrument.max_open_orders:
             raise Refusal.MAX_OPEN_ORDERS.refuse()
         if not request.reduce_only:

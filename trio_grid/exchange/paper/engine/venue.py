@@ -66,6 +66,7 @@ class Venue:
         self.now_ms = self.start_ms
         self.countdowns: dict[tuple[str, str], int] = {}
         self.good_till: dict[tuple[str, int], PaperOrder] = {}
+        self.price_followers: list[Callable[[Desk], None]] = []
         self.next_funding_ms = _after(self.start_ms, FUNDING_INTERVAL_MS)
         self.next_housekeeping_ms = _after(self.start_ms, HOUSEKEEPING_MS)
         for desk in self.desks.values():
@@ -264,6 +265,7 @@ class Venue:
             desk.candle_told_ms = now_ms
             desk.publish_candle(now_ms, events, candle, closed=False)
         desk.publish_mark(now_ms, self.next_funding_ms, events)
+        self._follow_prices(desk)
         self._liquidate(now_ms)
 
     def _fill_resting(self, desk: Desk, order: PaperOrder, lots: int, now_ms: int) -> None:
@@ -283,3 +285,11 @@ class Venue:
     def _liquidate(self, now_ms: int) -> None:
         for account in self.settlement.accounts.values():
             liquidate_if_due(self.settlement, account, now_ms)
+        for desk in self.desks.values():
+            if desk.prints:
+                self.publish_book(desk)
+                self._follow_prices(desk)
+
+    def _follow_prices(self, desk: Desk) -> None:
+        for follow in self.price_followers:
+            follow(desk)

@@ -72,7 +72,19 @@ CHANGE_MULTI_ASSETS = Operation(
 )
 ORDER_RATE_LIMIT = Operation("order rate limits", SIGNED, fixed(1), op.order_rate_limits)
 FEE_BURN = Operation("fee burn", SIGNED, fixed(30), op.answer({"feeBurn": False}))
-NO_ALGO_ORDERS = Operation("algo orders", SIGNED, per_symbol(1, 40), op.answer([]))
+PLACE_ALGO = Operation(
+    "place algo order",
+    SIGNED,
+    fixed(0),
+    private(PaperExchange.place_conditional),
+    orders=op.one_order,
+    counts_orders_only=True,
+)
+CANCEL_ALGO = Operation("cancel algo order", SIGNED, fixed(1), private(PaperExchange.cancel_conditional))
+QUERY_ALGO = Operation("query algo order", SIGNED, fixed(1), private(PaperExchange.query_conditional))
+OPEN_ALGOS = Operation("open algo orders", SIGNED, per_symbol(1, 40), private(PaperExchange.open_conditionals))
+ALL_ALGOS = Operation("all algo orders", SIGNED, fixed(5), private(PaperExchange.all_conditionals))
+CANCEL_ALGOS = Operation("cancel all algo orders", SIGNED, fixed(1), private(PaperExchange.cancel_all_conditionals))
 
 # What other parts of Binance have and this exchange has not: clients ask for it when they load the markets.
 NO_COINS = Operation("coins", SIGNED, fixed(10), op.answer([]))
@@ -132,8 +144,10 @@ REST_ROUTES: dict[str, dict[str, Operation]] = {
     "/fapi/v1/multiAssetsMargin": {"GET": MULTI_ASSETS, "POST": CHANGE_MULTI_ASSETS},
     "/fapi/v1/rateLimit/order": {"GET": ORDER_RATE_LIMIT},
     "/fapi/v1/feeBurn": {"GET": FEE_BURN},
-    "/fapi/v1/openAlgoOrders": {"GET": NO_ALGO_ORDERS},
-    "/fapi/v1/allAlgoOrders": {"GET": NO_ALGO_ORDERS},
+    "/fapi/v1/algoOrder": {"POST": PLACE_ALGO, "DELETE": CANCEL_ALGO, "GET": QUERY_ALGO},
+    "/fapi/v1/algoOpenOrders": {"DELETE": CANCEL_ALGOS},
+    "/fapi/v1/openAlgoOrders": {"GET": OPEN_ALGOS},
+    "/fapi/v1/allAlgoOrders": {"GET": ALL_ALGOS},
     "/fapi/v1/listenKey": {"POST": START_LISTEN_KEY, "PUT": RENEW_LISTEN_KEY, "DELETE": STOP_LISTEN_KEY},
 }
 
@@ -144,6 +158,8 @@ WEBSOCKET_METHODS: dict[str, Operation] = {
     "order.place": PLACE,
     "order.modify": MODIFY,
     "order.cancel": CANCEL,
+    "algoOrder.place": PLACE_ALGO,
+    "algoOrder.cancel": CANCEL_ALGO,
     "order.status": QUERY_ORDER,
     "account.status": ACCOUNT_V2,
     "v2/account.status": ACCOUNT_V3,
