@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,6 @@ from trio_grid.exchange.protocol.records import parse_batch, parse_order, parse_
 
 SHARED = Path(__file__).parents[4] / "shared"
 PAYLOADS = SHARED / "payloads"
-WIRE = SHARED / "data" / "wire"
 OFFICIAL = PAYLOADS / "official_examples" / "derivatives_trading_usds_futures"
 
 pytestmark = pytest.mark.skipif(not PAYLOADS.exists(), reason="recorded messages are not part of the repository")
@@ -143,33 +140,6 @@ def official(name: str) -> bytes:
     return json.dumps(json.loads((OFFICIAL / f"{name}.json").read_text())["response"]).encode()
 
 
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("rest_api__new_order_success", wire.WireOrder),
-        ("rest_api__query_order_success", wire.WireOrder),
-        ("rest_api__cancel_order_success", wire.WireOrder),
-        ("rest_api__current_all_open_orders_success", tuple[wire.WireOrder, ...]),
-        ("rest_api__all_orders_success", tuple[wire.WireOrder, ...]),
-        ("rest_api__account_trade_list_success", tuple[wire.WireUserTrade, ...]),
-        ("rest_api__position_information_v3_success", tuple[wire.WirePositionRisk, ...]),
-        ("rest_api__account_information_v3_success", wire.WireAccount),
-        ("rest_api__account_information_v2_success", wire.WireAccount),
-        ("rest_api__futures_account_configuration_success", wire.WireAccountConfig),
-        ("rest_api__symbol_configuration_success", tuple[wire.WireSymbolConfig, ...]),
-        ("rest_api__get_income_history_success", tuple[wire.WireIncome, ...]),
-        ("rest_api__user_commission_rate_success", wire.WireCommissionRate),
-        ("rest_api__check_server_time_success", wire.WireServerTime),
-        ("rest_api__start_user_data_stream_success", wire.WireListenKey),
-        ("rest_api__exchange_information_success", wire.WireExchangeInfo),
-        ("websocket_api__new_order_success", wire.Answer),
-        ("websocket_api__cancel_order_success", wire.Answer),
-    ],
-)
-def test_official_examples_of_what_the_bot_reads_decode(name: str, shape: Any) -> None:
-    assert decode(official(name), shape, what=name)
-
-
 def test_official_stream_examples_parse() -> None:
     ticker = parse_book_ticker(
         official("websocket_streams__individual_symbol_book_ticker_streams_success"),
@@ -184,49 +154,3 @@ def test_official_stream_examples_parse() -> None:
         parse_kline(kline, instrument("BTCUSDT", tick="0.0001", lot="1"), Counter())
     (trade,) = parse_trades(official("rest_api__account_trade_list_success"), instrument("BTCUSDT"))
     assert (trade.trade_id, trade.fee_units, trade.realized_pnl_units) == (698759, 7_819_010, -91_539_999)
-
-
-def official_stream_events() -> list[dict[str, Any]]:
-    bodies = [json.loads(path.read_text()).get("response") for path in sorted(OFFICIAL.glob("websocket_streams__*"))]
-    return [body for body in bodies if isinstance(body, dict) and body.get("e") != "kline"]
-
-
-def test_no_official_stream_event_stops_the_parsers() -> None:
-    market = instrument("BTCUSDT", tick="0.0001", lot="1")
-    ignored: Ignored = Counter()
-    for body in official_stream_events():
-        assert parse_kline(json.dumps(body), market, ignored) is None
-        assert parse_user_event(json.dumps(body), market, ignored) is None
-    assert sum(ignored.values()) == 2 * len(official_stream_events()) > 20
-
-
-def wire_frames(limit: int) -> Iterator[str]:
-    for path in sorted(WIRE.glob("usdm_*.gz")):
-        with gzip.open(path, "rt") as lines:
-            for number, line in enumerate(lines):
-                if number >= limit:
-                    break
-                start = line.find("{")
-                if start >= 0:
-                    yield line[start:]
-
-
-@pytest.mark.recorded
-@pytest.mark.skipif(not WIRE.exists(), reason="recorded frames are not part of the repository")
-def test_recorded_market_frames_stop_no_parser_and_lose_no_ticker() -> None:
-    ignored: Ignored = Counter()
-    tickers = events = 0
-    markets = {name: instrument(name, tick="0.01", lot="0.001") for name in ("BTCUSDT", "ETHUSDT")}
-    for frame in wire_frames(20_000):
-        data = json.loads(frame)
-        inner = data.get("data", data)
-        if "e" not in inner:
-            continue
-        events += 1
-        parsed = parse_book_ticker(frame, markets[inner["s"]], ignored)
-        if inner["e"] == "bookTicker":
-            assert parsed is not None
-            assert parsed.bid_ticks == Decimal(inner["b"]) * 100
-            tickers += 1
-    assert events > 1_000
-    assert events == tickers + sum(ignored.values())

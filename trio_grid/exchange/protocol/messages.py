@@ -82,11 +82,24 @@ def build(what: str, make: Callable[[], T]) -> T:
 
 
 def unwrap(frame: str | bytes) -> tuple[str | None, str | bytes | msgspec.Raw]:
-    """Return the frame's event type and the bytes of the event: `data` in a combined stream, else the frame itself."""
-    head = decode(frame, wire.EventHead, what="WebSocket frame")
+    """Return the frame's event type and the bytes of the event: `data` in a combined stream, else the frame itself.
+
+    A list of events (the streams of all symbols send them) has the type "array".
+    """
+    head = _head(frame, "WebSocket frame")
     if head.stream is None or not bytes(head.data):
         return head.e, frame
-    return decode(head.data, wire.EventHead, what=f"event of stream {head.stream}").e, head.data
+    return _head(head.data, f"event of stream {head.stream}").e, head.data
+
+
+def _head(data: str | bytes | msgspec.Raw, what: str) -> wire.EventHead:
+    try:
+        return decode(data, wire.EventHead, what=what)
+    except MalformedAnswer:
+        raw = data.encode() if isinstance(data, str) else bytes(data)
+        if not raw.lstrip().startswith(b"[") or not decode(raw, tuple[wire.EventHead, ...], what=what):
+            raise
+        return wire.EventHead(e="array")
 
 
 def side_of(word: str) -> Side:
