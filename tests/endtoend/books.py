@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from tests.endtoend.processes import Account, until
+from tests.endtoend.processes import PATIENCE_S, Account, until
 from trio_grid.domain.client_order_id import decode
 from trio_grid.domain.instrument import money_decimal
 from trio_grid.domain.snapshot import PositionSnapshot, take_snapshot
@@ -19,8 +19,6 @@ from trio_grid.journal.recovery import recover_from
 BALANCE = Decimal(10_000)
 POLL_S = 0.1
 """Each look asks the exchange and replays the journal's tail."""
-LONGEST_UNKNOWN_S = 90.0
-"""The longest receive window, a second, and two questions two seconds apart."""
 
 
 @attrs.frozen
@@ -40,7 +38,7 @@ def journal_snapshot(journal: Path) -> PositionSnapshot:
     return take_snapshot(state.grid, 0, None)
 
 
-def agreement(account: Account, journal: Path, within_s: float = 15.0) -> Agreement:
+def agreement(account: Account, journal: Path, within_s: float = PATIENCE_S) -> Agreement:
     """Wait for a moment between two trades that both sides know of, and compare everything to the last digit.
 
     The bot learns of a trade some milliseconds after the account: only the number of trades is waited for. Books that
@@ -89,7 +87,7 @@ def until_outcomes_are_known(journal: Path) -> None:
     def known() -> bool:
         return all(slot.status not in ("UNKNOWN", "PENDING") for slot in journal_snapshot(journal).slots)
 
-    until(known, "every order's outcome is known", LONGEST_UNKNOWN_S, POLL_S)
+    until(known, "every order's outcome is known", PATIENCE_S, POLL_S)
 
 
 def one_live_order_per_slot(account: Account) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from tests.endtoend.books import compare
-from tests.endtoend.processes import Account
+from tests.endtoend.processes import PATIENCE_S, Account
 from trio_grid.cli.connect import Venue, open_client
 from trio_grid.cli.paper_host import PaperHost
 from trio_grid.config import Config, parse_config
@@ -60,6 +60,15 @@ class Running:
         assert self.bot.desk is not None
         return self.bot.desk.manager.snapshot()
 
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something holds; it is an error if the bot ends before, or has nothing more to trade on."""
+        with trio.move_on_after(PATIENCE_S):
+            while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+                assert not self.over.is_set(), f"the bot ended before: {what}"
+                await trio.sleep(0.02)
+            return
+        raise AssertionError(f"not within {PATIENCE_S:g} s: {what}")
+
     @property
     def report(self) -> RunReport:
         assert self.bot.report is not None
@@ -81,13 +90,13 @@ policy = "cancel-all"
 path = "{journal}"
 {grid}
 """,
-        overrides,
+        ("risk.startup_timeout_s=600", "risk.shutdown_deadline_s=300", *overrides),
     )
 
 
 @asynccontextmanager
 async def trading(config: Config) -> AsyncIterator[Running]:
-    """Trade while the context is open, stop in order, then compare books and account to the last digit."""
+    """Trade while the context is open; at its end stop in order, and compare books and account to the last digit."""
     stop = StopRequest()
     async with trio.open_nursery() as nursery:
         with open_journal(config.journal.path) as journal:
@@ -112,6 +121,7 @@ async def trading(config: Config) -> AsyncIterator[Running]:
                         running.over.set()
 
                 nursery.start_soon(live)
+                await running.until(lambda: bot.board.phase == "trading", "trading")
                 yield running
                 stop.request("the test is over")
                 await running.over.wait()
@@ -130,9 +140,10 @@ def compare_with_account(report: RunReport, account: Account, balance: Decimal) 
 
 
 async def until_exchange(running: Running, time_ms: int) -> None:
-    """Wait until the bot has seen a price of that exchange time, or is over."""
-    while not running.over.is_set():  # noqa: ASYNC110 - prices have no event for a time
+    """Wait until the bot has seen a price of that exchange time."""
+
+    def seen() -> bool:
         desk = running.bot.desk
-        if desk is not None and desk.board.ticker is not None and desk.board.ticker.time_ms >= time_ms:
-            return
-        await trio.sleep(0.02)
+        return desk is not None and desk.board.ticker is not None and desk.board.ticker.time_ms >= time_ms
+
+    await running.until(seen, f"a price of {time_ms}")

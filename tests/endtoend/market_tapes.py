@@ -12,6 +12,8 @@ START_MS = 1_750_006_830_000
 HISTORY_MINUTES = 180
 """What the exchange takes as history of a recording, before trading begins."""
 MIDDLE = 60_000.0
+LONG_S = 1_800.0
+"""The length of a tape that must not end before its test does, on whatever machine."""
 
 PricePath = Callable[[float], float]
 """Price at a time in seconds after the beginning of trading."""
@@ -48,27 +50,6 @@ def write_tape(
     for index in range(round(seconds / step_s)):
         offset_s = index * step_s
         rows.append((START_MS + round(offset_s * 1000), price(offset_s), quantity(random)))
-    return write_rows(path, rows)
-
-
-def write_steps(path: Path, steps: Sequence[tuple[float, float, float]], *, still_for_s: float = 300.0) -> Path:
-    """Write a tape by hand: (seconds after the beginning, price, quantity) in order of time, each a trade.
-
-    A trade below the one before is a seller's. Between them, and for `still_for_s` after the last, small trades a tick
-    above the last price (buyers') keep the price stream alive without touching any order below.
-    """
-    begin_ms = START_MS - HISTORY_MINUTES * 60_000
-    rows = [
-        (time_ms, MIDDLE + (4 if time_ms // 10_000 % 2 else -4), 0.5) for time_ms in range(begin_ms, START_MS, 10_000)
-    ]
-    pending = sorted(steps)
-    price = pending[0][1]
-    for step in range(round((pending[-1][0] + still_for_s) * 4)):
-        seconds = step / 4
-        while pending and pending[0][0] <= seconds:
-            _, price, quantity = pending.pop(0)
-            rows.append((START_MS + round(seconds * 1000), price, quantity))
-        rows.append((START_MS + round(seconds * 1000) + 125, price + 0.1, 0.001))
     return write_rows(path, rows)
 
 

@@ -1,7 +1,8 @@
 """Programs of the project as real processes, and the exchange's account as a stranger's client sees it.
 
 Whatever is started here is stopped by its pid when its context ends, also when the test failed. The account is read
-with the standard library alone: a fault that client and server of the project share would not cancel out.
+with the standard library alone: a fault that client and server of the project share would not cancel out. Every wait is
+for a condition, and its limit is far beyond what a busy machine needs: a limit that is met is a hang, never a load.
 """
 
 from __future__ import annotations
@@ -26,12 +27,23 @@ import attrs
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIO_GRID = (sys.executable, "-W", "error", "-c", "import sys; from trio_grid.cli import main; sys.exit(main())")
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
 POLL_S = 0.02
+LONGEST_POLL_S = 0.5
+"""Questions become rarer while the answer does not change: the exchange counts their weight."""
+RECV_WINDOW_MS = 60_000
+"""The longest that there is: a test that was not given the processor for a while asks no invalid question."""
 OWN_ADDRESS = "127.0.0.2"
 """The test's own end of its connections: the exchange counts request weight by address, and the bot needs its own."""
 KEY, SECRET = "testkey", "testsecret"
 KEY_ENV, SECRET_ENV = "TRIO_GRID_DRILL_KEY", "TRIO_GRID_DRILL_SECRET"
+PATIENT = {
+    "price_stale_s": 120,
+    "user_stream_silent_s": 120,
+    "startup_timeout_s": 600,
+    "shutdown_deadline_s": 300,
+}
+"""[risk] of a bot whose test is not about patience: a machine that stalls for seconds closes no door."""
 
 ResultT = TypeVar("ResultT")
 
@@ -44,7 +56,7 @@ def environment() -> dict[str, str]:
 def until(
     question: Callable[[], ResultT | None], what: str, within_s: float = PATIENCE_S, poll_s: float = POLL_S
 ) -> ResultT:
-    """Ask until the answer is neither None nor False, and return it."""
+    """Ask until the answer is neither None nor False, and return it; the pauses grow."""
     limit = time.monotonic() + within_s
     while True:
         answer = question()
@@ -52,6 +64,7 @@ def until(
             return answer
         assert time.monotonic() < limit, f"not within {within_s:g} s: {what}"
         time.sleep(poll_s)
+        poll_s = min(1.1 * poll_s, max(poll_s, LONGEST_POLL_S))
 
 
 @attrs.define
@@ -139,10 +152,14 @@ def exchange_process(folder: Path, *options: object) -> Iterator[Urls]:
         assert (code, shown.splitlines()[1:]) == (0, []), shown
 
 
-def bot_config(folder: Path, urls: Mapping[str, str], grid: str, **journal: Path) -> Path:
-    """Write the configuration of a bot that reaches the exchange as it would reach the real one."""
+def bot_config(folder: Path, urls: Mapping[str, str], grid: str, *, journal: Path | None = None, **risk: float) -> Path:
+    """Write the configuration of a bot that reaches the exchange as it would reach the real one.
+
+    The bot is `PATIENT`, except in what `risk` says.
+    """
     path = folder / "bot.toml"
-    where = journal.get("journal", folder / "bot.sqlite3")
+    where = folder / "bot.sqlite3" if journal is None else journal
+    patience = "\n".join(f"{name} = {value}" for name, value in {**PATIENT, **risk}.items())
     path.write_text(
         f"""
 [exchange]
@@ -153,6 +170,8 @@ ws_api_url = "{urls["ws_api_url"]}"
 key_env = "{KEY_ENV}"
 secret_env = "{SECRET_ENV}"
 recv_window_ms = 2000
+[risk]
+{patience}
 [journal]
 path = "{where}"
 {grid}
@@ -170,26 +189,36 @@ class Account:
 
     def public(self, path: str, **parameters: object) -> Any:
         """Ask without a key."""
-        return self._open(path, urlencode(parameters), {})
+        return self._ask(path, lambda: urlencode(parameters), {})
 
     def ask(self, path: str, **parameters: object) -> Any:
         """Ask, signed."""
-        parameters["timestamp"] = round((self._ahead_s + time.monotonic()) * 1000)
-        query = urlencode(parameters)
-        signature = hmac.new(self._secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-        return self._open(path, f"{query}&signature={signature}", {"X-MBX-APIKEY": self._key})
 
-    def _open(self, path: str, query: str, headers: dict[str, str]) -> Any:
+        def signed() -> str:
+            now_ms = round((self._ahead_s + time.monotonic()) * 1000)
+            query = urlencode({**parameters, "timestamp": now_ms, "recvWindow": RECV_WINDOW_MS})
+            return f"{query}&signature={hmac.new(self._secret.encode(), query.encode(), hashlib.sha256).hexdigest()}"
+
+        return self._ask(path, signed, {"X-MBX-APIKEY": self._key})
+
+    def _ask(self, path: str, query: Callable[[], str], headers: dict[str, str]) -> Any:
+        """Ask until there is an answer: a test that had to ask for long may have used up a minute's weight."""
+        while True:
+            status, text, retry_after_s = self._open(f"{path}?{query()}", headers)
+            if status != 429:
+                assert status == 200, f"{path}: {status} {text}"
+                return json.loads(text)
+            time.sleep(retry_after_s)
+
+    def _open(self, target: str, headers: dict[str, str]) -> tuple[int, str, float]:
         host = self.rest_url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=10, source_address=(OWN_ADDRESS, 0))
+        connection = http.client.HTTPConnection(host, timeout=PATIENCE_S, source_address=(OWN_ADDRESS, 0))
         try:
-            connection.request("GET", f"{path}?{query}", headers=headers)
+            connection.request("GET", target, headers=headers)
             answer = connection.getresponse()
-            text = answer.read().decode()
+            return answer.status, answer.read().decode(), float(answer.headers.get("Retry-After", 1))
         finally:
             connection.close()
-        assert answer.status == 200, f"{path}: {answer.status} {text}"
-        return json.loads(text)
 
     def open_orders(self) -> list[dict[str, Any]]:
         """The account's open orders on the symbol."""

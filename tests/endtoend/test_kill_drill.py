@@ -13,44 +13,24 @@ from random import Random
 import pytest
 
 from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot, until_outcomes_are_known
-from tests.endtoend.market_tapes import swinging, write_tape
-from tests.endtoend.processes import Account, bot_config, command, exchange_process, started
+from tests.endtoend.grids import busy_grid
+from tests.endtoend.market_tapes import LONG_S, swinging, write_tape
+from tests.endtoend.processes import Account, bot_config, command, exchange_process, started, until
 
 KILLS = 20
 LONGEST_LIFE_S = 1.2
 START_TAKES_S = 1.2
-LONGEST_START_S = 90.0
-"""Twenty starts may use up a minute's request weight: the bot then waits for the next one, as it should."""
-GRID = """
-[grid]
-symbol = "BTCUSDT"
-mode = "neutral"
-interval = 30
-levels = 6
-max_stride = 1
-[size]
-base_per_level = 0.010
-by_volatility = false
-[limits]
-max_inventory = 0.3
-[regime]
-trend_filter = false
-liquidity_filter = false
-anomaly_brake = false
-[exit]
-policy = "cancel-all"
-"""
 
 
 @pytest.mark.sockets
 @pytest.mark.slow
 def test_killed_twenty_times_in_a_row(tmp_path: Path) -> None:
     random = Random(20)
-    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(1), seconds=400)
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(1), seconds=LONG_S)
     journal = tmp_path / "bot.sqlite3"
     with exchange_process(tmp_path, "--market", tape) as urls:
         account = Account(urls["rest_url"])
-        config = bot_config(tmp_path, urls, GRID, journal=journal)
+        config = bot_config(tmp_path, urls, busy_grid("cancel-all"), journal=journal)
         sessions = 0
         for kill in range(KILLS + 1):
             if kill % 5 == 4:
@@ -59,7 +39,8 @@ def test_killed_twenty_times_in_a_row(tmp_path: Path) -> None:
                     time.sleep(random.uniform(0.3, START_TAKES_S))
                     bot.kill()
             with started(tmp_path, "run", config) as bot:
-                bot.wait_for("INFO trading ", LONGEST_START_S)
+                # Twenty starts may use up a minute's request weight: the bot then waits for the next one, as it should.
+                bot.wait_for("INFO trading ")
                 one_live_order_per_slot(account)
                 agreed = agreement(account, journal)
                 one_live_order_per_slot(account)
@@ -69,6 +50,7 @@ def test_killed_twenty_times_in_a_row(tmp_path: Path) -> None:
                     time.sleep(random.uniform(0, LONGEST_LIFE_S))
                     bot.kill()
                     continue
+                until(lambda: min(len(account.trades()), len(account.all_orders())) > 5 * KILLS, "enough for a drill")
                 until_outcomes_are_known(journal)
                 code, shown = bot.stop()
                 assert code == 0, shown
@@ -76,8 +58,7 @@ def test_killed_twenty_times_in_a_row(tmp_path: Path) -> None:
                 assert "ties out: no:" not in shown
                 assert "resting: 0 orders" in shown
         assert account.open_orders() == []
-        last = agreement(account, journal)
-        assert last.trades > 5 * KILLS, "the market was too quiet for a drill"
+        agreement(account, journal)
         assert no_id_twice(account) > 5 * KILLS
     assert command(tmp_path, "journal", "verify", journal)[0] == 0
     code, shown = command(tmp_path, "journal", "replay", journal)

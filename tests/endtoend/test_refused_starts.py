@@ -8,21 +8,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.endtoend.market_tapes import write_steps
-from tests.endtoend.processes import SECRET_ENV, Account, bot_config, command, exchange_process, started, until
+from tests.endtoend.directed_exchange import directed_exchange
+from tests.endtoend.grids import LEVELS, long_grid
+from tests.endtoend.processes import SECRET_ENV, Account, bot_config, command, started, until
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
-
-GRID = """
-[grid]
-symbol = "BTCUSDT"
-interval = 50
-levels = 4
-[size]
-base_per_level = 0.010
-[exit]
-policy = "keep"
-"""
 
 
 @attrs.frozen
@@ -31,16 +21,25 @@ class Place:
     config: Path
     account: Account
 
-    def run(self, *words: object) -> tuple[int, str]:
-        return command(self.folder, "run", self.config, "--for", "2s", *words)
+    def refused(self, *words: object) -> tuple[int, str]:
+        """Start it, and see it end by itself."""
+        return command(self.folder, "run", self.config, *words)
+
+    def run(self, *words: object) -> str:
+        """Start it, let it trade, stop it in order; return what it said."""
+        with started(self.folder, "run", self.config, *words) as bot:
+            bot.wait_for("INFO trading ")
+            until(lambda: len(self.account.open_orders()) == LEVELS, "its ladder rests")
+            code, shown = bot.stop()
+        assert code == 0, shown
+        return shown
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """An exchange whose price stands still, and a bot's configuration for it."""
-    tape = write_steps(tmp_path / "BTCUSDT-aggTrades.csv", [(0.0, 60_010.0, 0.01)])
-    with exchange_process(tmp_path, "--market", tape) as urls:
-        yield Place(tmp_path, bot_config(tmp_path, urls, GRID), Account(urls["rest_url"]))
+    with directed_exchange() as exchange:
+        yield Place(tmp_path, bot_config(tmp_path, exchange.urls, long_grid("keep")), exchange.account())
 
 
 def other_journal(place: Place) -> tuple[str, str]:
@@ -49,40 +48,37 @@ def other_journal(place: Place) -> tuple[str, str]:
 
 def test_r12_orders_of_another_bot_and_a_position_that_no_slot_explains(place: Place) -> None:
     with started(place.folder, "run", place.config) as first:
-        until(lambda: len(place.account.open_orders()) == 4, "the first bot's ladder rests")
+        until(lambda: len(place.account.open_orders()) == LEVELS, "the first bot's ladder rests")
         first.kill()
     mine = {order["clientOrderId"] for order in place.account.open_orders()}
-    code, shown = place.run(*other_journal(place))
+    code, shown = place.refused(*other_journal(place))
     assert code == 4, shown
     assert all(name in shown for name in mine)
     assert "--cancel-strays" in shown
     assert {order["clientOrderId"] for order in place.account.open_orders()} == mine, "nothing was touched"
-    code, shown = place.run(*other_journal(place), "--cancel-strays")
-    assert code == 0, shown
-    assert "ties out: yes" in shown
+    assert "ties out: yes" in place.run(*other_journal(place), "--cancel-strays")
     assert not mine & {order["clientOrderId"] for order in place.account.open_orders()}
     # The first bot's journal finds its orders cancelled, and the other's in its way.
-    code, shown = place.run()
+    code, shown = place.refused()
     assert code == 4, shown
 
 
 def test_wrong_key_unknown_symbol_other_lattice_and_fees(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, shown = place.run()
-    assert (code, "ties out: yes" in shown) == (0, True), shown
-    code, shown = place.run("--set", "grid.interval=60")
+    assert "ties out: yes" in place.run()
+    code, shown = place.refused("--set", "grid.interval=60")
     assert code == 3
     assert "interval: the journal has 50, the configuration 60" in shown
     assert "--new-lattice" in shown
-    code, shown = place.run(*other_journal(place), "--set", "grid.symbol=ETHUSDT")
+    code, shown = place.refused(*other_journal(place), "--set", "grid.symbol=ETHUSDT")
     assert code == 3
     assert "Check grid.symbol" in shown
     place.run("--set", 'exit.policy="cancel-all"')
-    code, shown = place.run(*other_journal(place), "--set", "grid.interval=10")
+    code, shown = place.refused(*other_journal(place), "--set", "grid.interval=10")
     assert code == 3
     assert "cannot earn their fees" in shown
     assert place.account.open_orders() == []
     monkeypatch.setattr("tests.endtoend.processes.SECRET", "wrong")
-    code, shown = place.run()
+    code, shown = place.refused()
     assert code == 3
     assert "Check the key and secret" in shown
     assert "wrong" not in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,34 +11,16 @@ from typing import Any
 import pytest
 
 from tests.endtoend.books import agreement, journal_snapshot, no_id_twice, one_live_order_per_slot
-from tests.endtoend.market_tapes import START_MS, swinging, write_steps, write_tape
+from tests.endtoend.directed_exchange import directed_exchange
+from tests.endtoend.grids import INTERVAL, LEVELS, long_grid
+from tests.endtoend.market_tapes import LONG_S, swinging, write_tape
 from tests.endtoend.processes import Account, bot_config, command, exchange_process, started, until
 from trio_grid.domain.client_order_id import decode
-from trio_grid.domain.events import Side
-from trio_grid.exchange.paper.market_files import open_recording, replay_market
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
-INTERVAL = 50
-LEVELS = 4
-GRID = f"""
-[grid]
-symbol = "BTCUSDT"
-mode = "long"
-interval = {INTERVAL}
-levels = {LEVELS}
-skew = 0
-max_stride = 1
-[size]
-base_per_level = 0.010
-by_volatility = false
-[limits]
-max_inventory = 0.2
-[regime]
-trend_filter = false
-liquidity_filter = false
-anomaly_brake = false
-"""
+WATCHED_S = 2.0
+"""How long a bot that must not act is watched: one that acts wrongly does so at the first price."""
 
 
 def ladder(account: Account) -> dict[str, tuple[str, Decimal, Decimal]]:
@@ -56,46 +39,27 @@ def full_ladder(account: Account, count: int = LEVELS) -> dict[str, tuple[str, D
     return until(look, f"{count} orders rest")
 
 
-def exchange_seconds(account: Account) -> float:
-    """Seconds of the exchange's clock since the tape began."""
-    return float((int(account.public("/fapi/v1/time")["serverTime"]) - START_MS) / 1000)
-
-
-def queue_at(tape: Path, price: Decimal) -> Decimal:
-    """What strangers hold at a price below the market in the tape's first still seconds: who queues there is behind."""
-    recording = open_recording([tape])
-    market = replay_market(recording, history_minutes=180)
-    while market.step().time_ms < START_MS + 2_000:
-        pass
-    instrument = recording.instrument
-    return instrument.quantity(market.level_lots(Side.BUY, instrument.price_ticks(price)))
-
-
 def two_sells(account: Account) -> dict[Decimal, str] | None:
     sells = {Decimal(order["price"]): order["origQty"] for order in account.open_orders() if order["side"] == "SELL"}
     return sells if len(sells) == 2 else None
 
 
-def still_market(path: Path, steps: list[tuple[float, float, float]] | None = None) -> Path:
-    return write_steps(path, [(0.0, 60_010.0, 0.01), *(steps or [])])
-
-
 def test_f17_s15_restart_goes_on_with_the_same_ladder(tmp_path: Path) -> None:
-    # The price moves by a third of an interval while nobody looks: a fresh anchor would be another one.
-    tape = still_market(tmp_path / "BTCUSDT-aggTrades.csv", [(4.0, 60_025.0, 0.01)])
     journal = tmp_path / "bot.sqlite3"
-    with exchange_process(tmp_path, "--market", tape) as urls:
-        account = Account(urls["rest_url"])
-        config = bot_config(tmp_path, urls, GRID + '[exit]\npolicy = "keep"\n', journal=journal)
+    with directed_exchange() as exchange:
+        account = exchange.account()
+        config = bot_config(tmp_path, exchange.urls, long_grid("keep"), journal=journal)
         with started(tmp_path, "run", config) as bot:
             before_ids = full_ladder(account)
             before = agreement(account, journal).snapshot
             assert bot.stop()[0] == 0
         assert ladder(account) == before_ids
-        until(lambda: exchange_seconds(account) > 4.5, "the price has moved")
-        with started(tmp_path, "run", config, "--for", "4s") as bot:
+        # The price moves by a third of an interval while nobody looks: a fresh anchor would be another one.
+        exchange.quote(600_250)
+        with started(tmp_path, "run", config) as bot:
             bot.wait_for("INFO trading ")
-            code, shown = bot.end()
+            time.sleep(WATCHED_S)
+            code, shown = bot.stop()
             assert code == 0, shown
         after = journal_snapshot(journal)
         assert (after.anchor_ticks, after.session) == (before.anchor_ticks, before.session + 1)
@@ -107,11 +71,11 @@ def test_f17_s15_restart_goes_on_with_the_same_ladder(tmp_path: Path) -> None:
 
 
 def test_restart_after_cancel_opening_keeps_exits_and_lattice(tmp_path: Path) -> None:
-    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(3), seconds=120)
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(3), seconds=LONG_S)
     journal = tmp_path / "bot.sqlite3"
     with exchange_process(tmp_path, "--market", tape) as urls:
         account = Account(urls["rest_url"])
-        config = bot_config(tmp_path, urls, GRID, journal=journal)
+        config = bot_config(tmp_path, urls, long_grid(), journal=journal)
         anchors: set[int | None] = set()
         exits: dict[str, Any] = {}
         for _ in range(3):
@@ -141,16 +105,10 @@ def test_restart_after_cancel_opening_keeps_exits_and_lattice(tmp_path: Path) ->
 
 @pytest.mark.parametrize("end", ["stopped in order", "killed"])
 def test_s3_orders_filled_wholly_and_in_part_while_the_bot_is_down(tmp_path: Path, end: str) -> None:
-    anchored = GRID.replace("symbol", "anchor = 60000\nsymbol")
-    path = tmp_path / "BTCUSDT-aggTrades.csv"
-    part = Decimal("0.004")
-    queue = queue_at(still_market(path), Decimal(59_900))
-    # One seller: through 59,950, which is filled wholly, down to 59,900, where strangers stand before us.
-    tape = still_market(path, [(9.0, 59_900.0, float(queue + part)), (9.5, 59_930.0, 0.001)])
     journal = tmp_path / "bot.sqlite3"
-    with exchange_process(tmp_path, "--market", tape) as urls:
-        account = Account(urls["rest_url"])
-        config = bot_config(tmp_path, urls, anchored + '[exit]\npolicy = "keep"\n', journal=journal)
+    with directed_exchange() as exchange:
+        account = exchange.account()
+        config = bot_config(tmp_path, exchange.urls, long_grid("keep", anchor=60_000), journal=journal)
         with started(tmp_path, "run", config) as bot:
             placed = full_ladder(account)
             assert {price for _, price, _ in placed.values()} == {Decimal(59_950 - INTERVAL * k) for k in range(LEVELS)}
@@ -158,12 +116,13 @@ def test_s3_orders_filled_wholly_and_in_part_while_the_bot_is_down(tmp_path: Pat
                 bot.kill()
             else:
                 assert bot.stop()[0] == 0
-        assert exchange_seconds(account) < 9, "the bot was down before the market moved"
         assert account.trades() == []
-        until(lambda: exchange_seconds(account) > 10, "the market has moved")
+        # Sellers: one takes the price through 59,950, another sells a part of what bids at 59,900.
+        exchange.quote(599_300)
+        exchange.sell(599_000, 4)
         left = ladder(account)
         assert {price: executed for _, price, executed in left.values()} == {
-            Decimal(59_900): part,
+            Decimal(59_900): Decimal("0.004"),
             Decimal(59_850): Decimal(0),
             Decimal(59_800): Decimal(0),
         }

@@ -6,52 +6,45 @@ import os
 import re
 import signal
 import stat
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot
-from tests.endtoend.market_tapes import swinging, write_tape
+from tests.endtoend.grids import busy_grid
+from tests.endtoend.market_tapes import LONG_S, swinging, write_tape
 from tests.endtoend.processes import Account, Program, bot_config, command, exchange_process, started, until
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
-GRID = """
-[grid]
-symbol = "BTCUSDT"
-mode = "neutral"
-interval = 30
-levels = 6
-max_stride = 1
-[size]
-base_per_level = 0.010
-[regime]
-trend_filter = false
-liquidity_filter = false
-anomaly_brake = false
-"""
 EMBEDDED = '[exchange]\nkind = "paper"\n'
 
 
+TAPE_S = 20.0
+"""Long enough for the bot to start and trade on it on a very busy machine; the end itself is waited for."""
+
+
 def test_a_recording_that_ends_is_told_and_the_stop_is_clean(tmp_path: Path) -> None:
-    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(5), seconds=3.5)
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(5), seconds=TAPE_S)
     config = tmp_path / "replay.toml"
-    config.write_text(f'{EMBEDDED}[risk]\nprice_stale_s = 1\n[journal]\npath = "replay.sqlite3"\n{GRID}')
+    config.write_text(f'{EMBEDDED}[risk]\nprice_stale_s = 1\n[journal]\npath = "replay.sqlite3"\n{busy_grid()}')
     arguments = ("run", config, "--market", tape)
-    code, shown = command(tmp_path, *arguments, "--for", "8s")
+    with started(tmp_path, *arguments) as bot:
+        bot.wait_for("INFO fill ")
+        bot.wait_for("the recording has ended")
+        bot.wait_for("condition=PRICE_STALE active=True")
+        code, shown = bot.stop()
     assert code == 0
-    assert "the recording has ended" in shown
-    assert "condition=PRICE_STALE active=True" in shown
     assert "Traceback" not in shown
     assert "ties out: yes" in shown
     assert int(re.findall(r"^fills: (\d+)$", shown, re.MULTILINE)[0]) > 0
-    code, shown = command(tmp_path, *arguments, "--for", "2s")
+    code, shown = command(tmp_path, *arguments)
     assert code == 2
     assert "is at its end: `run --fresh` starts it over" in shown
-    code, shown = command(tmp_path, *arguments, "--for", "2s", "--fresh")
+    with started(tmp_path, *arguments, "--fresh") as bot:
+        bot.wait_for("session=1 fresh=True")
+        code, shown = bot.stop()
     assert code == 0
-    assert "session=1 fresh=True" in shown
     assert command(tmp_path, "journal", "replay", tmp_path / "replay.sqlite3")[0] == 0
 
 
@@ -79,7 +72,7 @@ def test_journal_exchange_file_and_control_socket_are_their_owners(tmp_path: Pat
 def test_an_exchange_that_cannot_be_reached_is_waited_for_and_then_refused(tmp_path: Path) -> None:
     nobody = "127.0.0.1:9"
     urls = {"rest_url": f"http://{nobody}", "ws_url": f"ws://{nobody}", "ws_api_url": f"ws://{nobody}/ws-fapi/v1"}
-    config = bot_config(tmp_path, urls, GRID + "[risk]\nstartup_timeout_s = 2\n")
+    config = bot_config(tmp_path, urls, busy_grid(), startup_timeout_s=5)
     code, shown = command(tmp_path, "run", config)
     assert code == 3
     assert "waiting" in shown
@@ -92,11 +85,12 @@ def hang(exchange: Program) -> None:
 
 
 def test_f23_a_second_signal_cuts_an_unanswered_exit_policy_short_and_says_so(tmp_path: Path) -> None:
-    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(6), seconds=120)
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(6), seconds=LONG_S)
     journal = tmp_path / "bot.sqlite3"
     with exchange_process(tmp_path, "--market", tape) as urls:
         account = Account(urls["rest_url"])
-        config = bot_config(tmp_path, urls, GRID + '[exit]\npolicy = "cancel-all"\n', journal=journal)
+        # The deadline is far beyond the test's own patience: only a deadline that was shortened lets it pass.
+        config = bot_config(tmp_path, urls, busy_grid("cancel-all"), journal=journal, shutdown_deadline_s=600)
         with started(tmp_path, "run", config) as bot:
             bot.wait_for("INFO fill ")
             exchange = urls.program
@@ -104,15 +98,11 @@ def test_f23_a_second_signal_cuts_an_unanswered_exit_policy_short_and_says_so(tm
             try:
                 bot.process.send_signal(signal.SIGINT)
                 bot.wait_for("stop requested")
-                time.sleep(0.5)
-                asked_again = time.monotonic()
                 bot.process.send_signal(signal.SIGINT)
                 code, shown = bot.end()
-                took_s = time.monotonic() - asked_again
             finally:
                 exchange.process.send_signal(signal.SIGCONT)
         assert code == 5, shown
-        assert took_s < 8, "the deadline of 20 s was shortened"
         assert "NOT CONFIRMED" in shown
         assert "exit policy is cut short" in shown
         assert "Traceback" not in shown

@@ -102,7 +102,7 @@ async def test_commits_go_on_while_a_thread_checkpoints_and_none_is_lost(
             await trio.lowlevel.checkpoint()
         done.set()
 
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         async with trio.open_nursery() as nursery:
             await nursery.start(checkpointer.run)
             nursery.start_soon(commit_for_ever)
@@ -140,7 +140,7 @@ async def test_a_cancellation_waits_for_the_thread_and_leaves_none(journal: Jour
             await JournalCheckpointer(journal, interval_s=0.001).run()
         ended.set()
 
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         async with trio.open_nursery() as nursery:
             journal._checkpoint_turn.acquire()  # the thread gets stuck at the journal's door
             nursery.start_soon(run)
@@ -160,7 +160,7 @@ async def test_an_ordinary_end_interrupts_nothing(journal: Journal, monkeypatch:
     interrupts: list[bool] = []
     monkeypatch.setattr(journal, "interrupt_checkpoint", lambda: interrupts.append(True))
     checkpointer = JournalCheckpointer(journal, interval_s=0.001)
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         async with trio.open_nursery() as nursery:
             await nursery.start(checkpointer.run)
             while checkpointer.checkpoints < 3:
@@ -176,7 +176,7 @@ async def test_a_full_disk_ends_the_checkpointer_with_the_journals_error(journal
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 8_192, hard))
     try:
-        with trio.fail_after(60), pytest.raises(JournalError, match=r"checkpointed.*SQLITE_(IOERR|FULL)"):
+        with trio.fail_after(180), pytest.raises(JournalError, match=r"checkpointed.*SQLITE_(IOERR|FULL)"):
             await JournalCheckpointer(journal, interval_s=0.001, in_place=in_place).run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

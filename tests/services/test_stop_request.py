@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
 import trio
 from trio.testing import MockClock
 
 from trio_grid.services.stop_request import SECOND_SIGNAL_GRACE_S, StopRequest
+
+PATIENCE_S = 180.0
+FAR_S = 10_000.0
 
 
 async def test_a_signal_asks_for_the_stop_and_a_second_one_shortens_the_grace() -> None:
@@ -17,16 +19,16 @@ async def test_a_signal_asks_for_the_stop_and_a_second_one_shortens_the_grace() 
     async with trio.open_nursery() as nursery:
         await nursery.start(stop.watch)
         os.kill(os.getpid(), signal.SIGTERM)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await stop.requested.wait()
         assert stop.reason == "SIGTERM"
-        with trio.CancelScope(deadline=trio.current_time() + 60) as grace:
+        with trio.CancelScope(deadline=trio.current_time() + FAR_S) as grace:
             stop.grace = grace
             os.kill(os.getpid(), signal.SIGINT)
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 while stop.signals < 2:  # noqa: ASYNC110 - signals are counted, nothing is told of them
                     await trio.sleep(0.01)
-            assert grace.deadline == pytest.approx(trio.current_time() + SECOND_SIGNAL_GRACE_S, abs=0.5)
+            assert grace.deadline <= trio.current_time() + SECOND_SIGNAL_GRACE_S
         assert stop.reason == "SIGTERM"
         nursery.cancel_scope.cancel()
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import attrs
 
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
+"""Far beyond what a busy machine needs: whoever waits for so long has found a hang."""
 TAKE_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()
@@ -29,16 +30,20 @@ class Terminal:
     program: subprocess.Popen[bytes]
     shown: str = ""
 
-    def wait_for(self, text: str, patience_s: float = PATIENCE_S) -> None:
+    def wait_for(self, text: str) -> None:
         """Read what the program shows until a text has come."""
-        limit = time.monotonic() + patience_s
+        limit = time.monotonic() + PATIENCE_S
         while text not in self.shown:
-            ready, _, _ = select.select([self.keyboard], [], [], max(0.0, limit - time.monotonic()))
-            assert ready, f"{text!r} did not come; shown so far: {self.shown!r}"
-            try:
-                self.shown += os.read(self.keyboard, 65_536).decode(errors="replace")
-            except OSError:  # Linux's way to say that the other end has closed
-                raise AssertionError(f"the program ended without {text!r}: {self.shown!r}") from None
+            self.read_more(f"{text!r} did not come", limit - time.monotonic())
+
+    def read_more(self, missing: str, patience_s: float = PATIENCE_S) -> None:
+        """Read what the program shows next; it is an error that nothing comes any more, or that it has ended."""
+        ready, _, _ = select.select([self.keyboard], [], [], max(0.0, patience_s))
+        assert ready, f"{missing}; shown so far: {self.shown!r}"
+        try:
+            self.shown += os.read(self.keyboard, 65_536).decode(errors="replace")
+        except OSError:  # Linux's way to say that the other end has closed
+            raise AssertionError(f"the program ended: {missing}: {self.shown!r}") from None
 
     def press(self, keys: bytes) -> None:
         """Type on the keyboard."""

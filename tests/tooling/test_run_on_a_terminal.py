@@ -36,7 +36,7 @@ def test_ctrl_c_stops_the_real_bot_in_order_with_a_summary_that_ties_out(start: 
     terminal = start(JUST, "run", "--set", "paper.volatility=3", "--set", "grid.max_stride=1")
     before = termios.tcgetattr(terminal.keyboard)
     terminal.wait_for("ACTIVE")
-    terminal.wait_for("BUY", patience_s=60)
+    terminal.wait_for("BUY")
     terminal.press(b"\x03")
     terminal.wait_for("ties out: ")
     assert terminal.code() == 0

@@ -112,7 +112,7 @@ def test_the_whole_program_runs_with_the_strategy_as_the_guide_says(tmp_path: Pa
         command = [sys.executable, "my_bot.py", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    ran = program("run", "--for", "4s", "--set", "journal.path=ceiling.sqlite3")
+    ran = program("run", "--for", "15s", "--set", "journal.path=ceiling.sqlite3")
     assert ran.returncode == 0, ran.stderr
     assert "kline subscription confirmed" in ran.stdout + ran.stderr
     assert "orders: 0" in ran.stdout

@@ -49,9 +49,10 @@ PASSIVE_ABOVE_PAGES = 1_000
 TRUNCATE_ABOVE_PAGES = 16_000
 IMAGE_EVERY_RECORDS = 10_000
 
-BUSY_PATIENCE_S = 0.05
+BUSY_PATIENCE_S = 1.0
 """How long a commit bears SQLITE_BUSY. A reader that looks at the log's index just while it changes takes the write
-lock for microseconds; `journal show` must not be able to stop a bot. Longer means a foreign writer: an error."""
+lock for microseconds, or for as long as a busy machine then keeps it from running; `journal show` must not be able to
+stop a bot, and a loop that waits is better than a bot that ends. Longer means a foreign writer: an error."""
 BUSY_PAUSE_S = 0.0002
 
 _INSERT_RECORD = f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 (no user's text in it)
@@ -369,7 +370,7 @@ class Journal:
                 self._db.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if sqlite_name(error) != "SQLITE_BUSY":
+                if not sqlite_name(error).startswith("SQLITE_BUSY"):
                     raise
                 now = time.monotonic()
                 deadline = now + BUSY_PATIENCE_S if deadline is None else deadline

@@ -132,7 +132,7 @@ async def test_a_session_in_memory(autojump_clock: trio.testing.MockClock) -> No
 @pytest.mark.sockets
 async def test_a_session_over_loopback_sockets() -> None:
     async with open_paper_exchange(sockets=True) as paper:
-        with trio.fail_after(60):
+        with trio.fail_after(180):
             await session(paper)
 
 

