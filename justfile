@@ -40,9 +40,10 @@ imports: (_setup "requirements-dev.txt")
 sizes: (_setup "requirements-dev.txt")
     @{{ bin }}/python tools/check_sizes.py
 
-# The generated reference is what the code says; `just docs --write` brings it up to date
+# The generated references are what the code says; `just docs --write` brings it up to date
 docs *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python tools/config_reference.py {{ args }}
+    @{{ bin }}/python -m tools.fault_reference {{ args }}
 
 # Write the format that `just lint` asks for
 format: (_setup "requirements-dev.txt")

@@ -6,6 +6,7 @@ Owns the command's options and the composition of market, accounts, clock and se
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ from trio_grid.exchange.paper.engine.exchange import AccountSpec
 from trio_grid.exchange.paper.server.authentication import ApiKey
 from trio_grid.exchange.paper.server.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
 from trio_grid.exchange.paper.server.server_clock import ServerClock
+from trio_grid.testing.faults import FaultInjector, load_faults
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_BALANCE = money_units(Decimal(10_000))
@@ -43,6 +45,7 @@ class ExchangeOptions:
     seed: int = 1
     accounts: tuple[tuple[ApiKey, MoneyUnits], ...] = ()
     strict_routing: bool = False
+    fault_file: Path | None = None
 
 
 def add_exchange_parser(subparsers: Any) -> None:
@@ -87,6 +90,12 @@ def add_exchange_parser(subparsers: Any) -> None:
         action="store_true",
         help="imitate mainnet: un-routed stream paths deliver only what belongs to /public",
     )
+    parser.add_argument(
+        "--faults",
+        type=Path,
+        metavar="FILE",
+        help="misbehave as a TOML file says: docs/how-to/make-the-exchange-misbehave.md has the kinds of faults",
+    )
     parser.set_defaults(handler=exchange_command)
 
 
@@ -100,7 +109,10 @@ def exchange_command(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         accounts=(*arguments.account, *arguments.account_ed25519),
         strict_routing=arguments.strict_routing,
+        fault_file=arguments.faults,
     )
+    if options.fault_file is not None:
+        tell_of_faults()
     failures: list[BaseException] = []
     try:
         trio.run(run_exchange, options)
@@ -112,11 +124,21 @@ def exchange_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def tell_of_faults() -> None:
+    """Have each fault that happens told on standard error."""
+    logger = logging.getLogger("trio_grid.testing.faults")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 async def run_exchange(options: ExchangeOptions) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Raises:
-        ConfigError: a market file or a key cannot be used.
+        ConfigError: a market file, a fault file or a key cannot be used.
         OSError: the port is taken, or a file cannot be read.
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -151,6 +173,7 @@ def make_server(options: ExchangeOptions) -> PaperServer:
         keys=[key for key, _ in accounts],
         strict_routing=options.strict_routing,
         seed=options.seed,
+        disturbance=None if options.fault_file is None else FaultInjector(load_faults(options.fault_file)),
     )
 
 

@@ -38,6 +38,7 @@ from trio_grid.testing.bot_life import (
     NeverHappened,
 )
 from trio_grid.testing.drills import marked_tasks
+from trio_grid.testing.faults import Fault, FaultPlan, Injection
 from trio_grid.testing.memory_network import Link, MemoryNetwork
 from trio_grid.testing.paper import DEFAULT_BALANCE_UNITS, START_MS, PaperHandle, open_paper_exchange
 from trio_grid.testing.scripted_market import ScriptedMarket
@@ -136,6 +137,10 @@ class Simulation:
         words.setdefault("type", "LIMIT" if "price" in parameters else "MARKET")
         command = {"symbol": self.symbol, **words}
         return await self.exchange.call(lambda now_ms: self.exchange.exchange.place_order(DEFAULT_KEY, command, now_ms))
+
+    def inject(self, fault: Fault) -> Injection:
+        """Let a fault happen from now on; its times count from here. Raises ValueError for one that means nothing."""
+        return self.exchange.inject(fault)
 
     # The bot's side -------------------------------------------------------------------------------------------------
 
@@ -244,6 +249,7 @@ async def open_simulation(
     heartbeat_ms: int = 1_000,
     limits: LimitSettings | None = None,
     seed: int = 1,
+    faults: FaultPlan | None = None,
 ) -> AsyncIterator[Simulation]:
     """Serve a paper exchange on a scripted market, near which lives of the bot can be started on one journal.
 
@@ -255,7 +261,7 @@ async def open_simulation(
     exchange = PaperExchange([(paper_symbol(market.instrument), market)], accounts=[account], fill_model="queue")
     network = MemoryNetwork()
     async with (
-        open_paper_exchange(exchange, network=network, limits=limits, seed=seed) as handle,
+        open_paper_exchange(exchange, network=network, limits=limits, seed=seed, faults=faults) as handle,
         trio.open_nursery() as nursery,
     ):
         simulation = Simulation(handle, network, market, folder / "journal.sqlite3", nursery, overrides)

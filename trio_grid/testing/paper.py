@@ -20,6 +20,7 @@ from trio_grid.exchange.paper.server.authentication import ApiKey
 from trio_grid.exchange.paper.server.request_limits import LimitSettings
 from trio_grid.exchange.paper.server.server import DEFAULT_KEY, PaperServer, PaperUrls
 from trio_grid.exchange.paper.server.server_clock import ServerClock
+from trio_grid.testing.faults import Fault, FaultInjector, FaultPlan, Injection
 from trio_grid.testing.memory_http import http_client
 from trio_grid.testing.memory_network import Connector, MemoryNetwork
 
@@ -46,6 +47,7 @@ class PaperHandle:
     server: PaperServer
     network: MemoryNetwork | None
     stop: Callable[[], None]
+    faults: FaultInjector
 
     @property
     def exchange(self) -> PaperExchange:
@@ -63,6 +65,10 @@ class PaperHandle:
     def http(self, owner: str = "") -> httpx.AsyncClient:
         """Return an HTTP client of the exchange."""
         return http_client(self.connector(owner), self.urls.rest_url)
+
+    def inject(self, fault: Fault) -> Injection:
+        """Let a fault happen from now on; its times count from here. Raises ValueError for one that means nothing."""
+        return self.faults.inject(fault)
 
     async def call(self, command: Callable[[int], ResultT]) -> ResultT:
         """Have the exchange's own task carry out a command."""
@@ -83,6 +89,7 @@ async def open_paper_exchange(
     limits: LimitSettings | None = None,
     strict_routing: bool = False,
     before_telling: Callable[[Sequence[PaperEvent]], None] | None = None,
+    faults: FaultPlan | None = None,
 ) -> AsyncIterator[PaperHandle]:
     """Serve an exchange while the context is open; in memory unless `sockets`.
 
@@ -94,6 +101,7 @@ async def open_paper_exchange(
             seed=seed, start_ms=START_MS if start_ms is None else start_ms, history_minutes=history_minutes
         )
     clock = ServerClock(exchange.start_ms if start_ms is None else start_ms, speed)
+    injector = FaultInjector(FaultPlan(seed=seed) if faults is None else faults)
     server = PaperServer(
         exchange,
         clock=clock,
@@ -102,6 +110,7 @@ async def open_paper_exchange(
         strict_routing=strict_routing,
         seed=seed,
         before_telling=before_telling,
+        disturbance=injector,
     )
     if not sockets and network is None:
         network = MemoryNetwork()
@@ -110,7 +119,9 @@ async def open_paper_exchange(
             urls = await nursery.start(server.run, [network.listen()])
         else:
             urls = await nursery.start(server.run, await trio.open_tcp_listeners(0, host="127.0.0.1"))
-        yield PaperHandle(urls, server, network, lambda: nursery.cancel_scope.cancel(reason="test stops the exchange"))
+        yield PaperHandle(
+            urls, server, network, lambda: nursery.cancel_scope.cancel(reason="test stops the exchange"), injector
+        )
         nursery.cancel_scope.cancel(reason="context over")
 
 

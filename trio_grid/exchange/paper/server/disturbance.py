@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+import trio
 
 from trio_grid.exchange.paper.engine.exchange import PaperEvent, PaperExchange
 
@@ -35,15 +36,15 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """How an answer or a frame leaves, where that is not as usual.
 
     `delay_s` is seconds of the server's own running time; the frames of a stream wait in their order, answers do not
-    wait for each other. `silent`: it never leaves. `content`: these bytes leave instead. `cut_bytes`: after so many
-    bytes of it the connection is reset; 0 resets it before any.
+    wait for each other. `silent`: it never leaves. `rewrite`: what it gives for the true bytes leaves instead.
+    `cut_share`: after this share of the bytes, from 0 to 1, the connection is reset.
     """
 
     delay_s: float = 0.0
     silent: bool = False
-    content: bytes | None = None
+    rewrite: Callable[[bytes], bytes] | None = None
     content_type: str = "application/json"
-    cut_bytes: int | None = None
+    cut_share: float | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,7 @@ View = Callable[[PaperExchange, int], PaperExchange]
 class CarryOut(Protocol):
     """Carries out the request that a disturbance was asked about, or what is left of it."""
 
-    async def __call__(self, view: View | None = None) -> Answer:
+    async def __call__(self, view: View | None = None, /) -> Answer:
         """Return the exchange's own answer; never raises for anything that a client can cause."""
         ...
 
@@ -107,8 +108,8 @@ class Connection(Protocol):
 class Disturbance(Protocol):
     """Stands in the server's ways. Each hook is asked in the order in which things happen."""
 
-    async def run(self, server: PaperServer) -> None:
-        """Do by itself what is due, until cancelled; started with the server."""
+    async def run(self, server: PaperServer, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Do by itself what is due, until cancelled; ready before the server takes its first connection."""
         ...
 
     async def answer(self, asked: Asked, carry_out: CarryOut) -> Answer:

@@ -46,6 +46,12 @@ class ListenKeys:
             del self._keys[key]
         return key
 
+    def cut_short(self, account: str, now_ms: int) -> None:
+        """Let the account's key expire now, as a fault does."""
+        key = self._by_account.get(account)
+        if key is not None:
+            self._keys[key] = (account, now_ms)
+
     def account_of(self, key: str) -> str | None:
         """Return the account that an active key speaks for."""
         found = self._keys.get(key)

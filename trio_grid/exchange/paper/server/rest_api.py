@@ -146,7 +146,7 @@ class _DisturbedResponse(Response):
     """A response that leaves as a disturbance wants it."""
 
     def __init__(self, delivery: Delivery, status: int, headers: dict[str, str], content: bytes) -> None:
-        content = content if delivery.content is None else delivery.content
+        content = content if delivery.rewrite is None else delivery.rewrite(content)
         super().__init__(content, status, headers, delivery.content_type)
         self._delivery = delivery
 
@@ -157,12 +157,12 @@ class _DisturbedResponse(Response):
         if delivery.silent:
             while (await receive())["type"] != "http.disconnect":
                 pass
-        elif delivery.cut_bytes is None:
+        elif delivery.cut_share is None:
             await super().__call__(scope, receive, send)
         else:
-            if delivery.cut_bytes:
+            if delivery.cut_share:
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                part = bytes(self.body)[: delivery.cut_bytes]
+                part = bytes(self.body)[: int(len(self.body) * delivery.cut_share)]
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             cast(Callable[[], None], scope[RESET])()
 

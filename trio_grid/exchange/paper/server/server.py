@@ -207,9 +207,9 @@ class PaperServer:
         """Serve until cancelled. Ready, with the URLs, when the market is up to date and requests are taken."""
         host, port = cast(Any, listeners[0]).socket.getsockname()[:2]
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._task.run)
             if self._disturbance is not None:
-                nursery.start_soon(self._disturbance.run, self)
+                await nursery.start(self._disturbance.run, self)
+            await nursery.start(self._task.run)
             await nursery.start(self._connections.run, listeners)
             task_status.started(PaperUrls.at(host, port))
 

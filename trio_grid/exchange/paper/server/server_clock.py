@@ -28,7 +28,11 @@ class ServerClock:
 
     def now_ms(self) -> int:
         """Return the exchange's time in epoch milliseconds; it goes back only by a `jump`."""
-        return self.start_ms + math.floor((trio.current_time() - self._origin) * self.speed * 1000)
+        return self.start_ms + self.elapsed_ms()
+
+    def elapsed_ms(self) -> int:
+        """Return the exchange's milliseconds since construction; no jump changes them."""
+        return math.floor((trio.current_time() - self._origin) * self.speed * 1000)
 
     def jump(self, by_ms: int) -> None:
         """Set the clock forward or back, as a fault does; uptime goes on as it was."""

@@ -52,18 +52,18 @@ class WebSocketLine:
         await trio.sleep(delivery.delay_s)
         if delivery.silent:
             return
-        if delivery.content is not None:
-            text = delivery.content.decode(errors="replace")
-        if delivery.cut_bytes is None:
+        if delivery.rewrite is not None:
+            text = delivery.rewrite(text.encode()).decode(errors="replace")
+        if delivery.cut_share is None:
             await self._websocket.send_message(text)
         else:
-            await self._send_part(text, delivery.cut_bytes)
+            await self._send_part(text, delivery.cut_share)
 
-    async def _send_part(self, text: str, cut_bytes: int) -> None:
+    async def _send_part(self, text: str, cut_share: float) -> None:
         """Send the beginning of a frame, then reset the connection."""
-        if cut_bytes:
+        if cut_share:
             payload = text.encode()
-            part = frame_head(len(payload)) + payload[:cut_bytes]
+            part = frame_head(len(payload)) + payload[: int(len(payload) * cut_share)]
             # Where a ping is just leaving, or the peer has gone, the reset alone is left to be seen.
             with contextlib.suppress(trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._stream.send_all(part)

@@ -1,0 +1,100 @@
+"""Each fault of a request, on both paths of order entry: no order is doubled, forgotten or booked twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.simulation.faults.convergence import OFTEN, converged, session_under
+from tests.simulation.rig import run_simulation
+from trio_grid.testing.bot import Simulation
+from trio_grid.testing.faults import (
+    BackendTimeout,
+    BodyForm,
+    CutAnswer,
+    Fault,
+    GatewayError,
+    InternalError,
+    LateAnswer,
+    LateRequest,
+    LostRequest,
+    MalformedAnswer,
+    Match,
+    NoAnswer,
+    RefusedHandshake,
+    ResetAfter,
+    ResetBefore,
+    ServiceUnavailable,
+    Spoilt,
+    Throttled,
+    TooManyOrders,
+    TooManyRequests,
+    UnexpectedResponse,
+    UnknownError,
+    When,
+)
+
+PLACE = {"ws": "order.place", "rest": "POST /fapi/v1/order"}
+NO_WS_API = RefusedHandshake(match=Match(path="/ws-fapi"))
+FIRST = When(times=2)
+
+BOTH_PATHS = [
+    LostRequest(),
+    LateRequest(delay_ms=3_000),
+    LateRequest(delay_ms=7_000),
+    NoAnswer(),
+    LateAnswer(delay_ms=3_000),
+    LateAnswer(delay_ms=12_000),
+    ResetBefore(),
+    ResetAfter(),
+    CutAnswer(),
+    *(MalformedAnswer(form=form) for form in Spoilt),
+    UnknownError(),
+    UnknownError(executed=False),
+    ServiceUnavailable(),
+    Throttled(),
+    InternalError(),
+    UnexpectedResponse(),
+    UnexpectedResponse(executed=False),
+    BackendTimeout(),
+    BackendTimeout(executed=False),
+    TooManyRequests(retry_after_s=3),
+    TooManyRequests(retry_after_s=None),
+    TooManyOrders(),
+    TooManyOrders(retry_after_s=4),
+]
+REST_ONLY = [
+    UnknownError(form=BodyForm.PATH),
+    UnknownError(form=BodyForm.PATH, executed=False),
+    GatewayError(),
+    GatewayError(status=504, executed=True),
+]
+
+
+def named(fault: Fault) -> str:
+    """Return a test's name of a fault."""
+    parameters = attrs.asdict(fault, filter=lambda field, value: field.name not in ("when", "match"))
+    return "-".join([fault.kind, *(str(getattr(value, "value", value)) for value in parameters.values())])
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        *(pytest.param("ws", fault, id=f"ws-{named(fault)}") for fault in BOTH_PATHS),
+        *(pytest.param("rest", fault, id=f"rest-{named(fault)}") for fault in (*BOTH_PATHS, *REST_ONLY)),
+    ],
+)
+def test_an_order_under_a_fault_is_neither_doubled_nor_forgotten(tmp_path: Path, path: str, fault: Fault) -> None:
+    async def script(sim: Simulation) -> None:
+        without_ws_api = [sim.inject(NO_WS_API)] if path == "rest" else []
+        happening = attrs.evolve(fault, when=FIRST, match=Match(request=PLACE[path]))
+        life, [injection] = await session_under(sim, happening)
+        assert injection.happened == 2
+        for refused in without_ws_api:
+            assert refused.happened
+            refused.end()
+        await converged(sim, life)
+
+    run_simulation(script, tmp_path, OFTEN)
