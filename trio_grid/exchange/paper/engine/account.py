@@ -57,6 +57,7 @@ class PaperAccount:
         self.name = name
         self.asset = asset
         self.leverage = leverage
+        self.hedge = False
         self.wallet_units = 0
         self.settings: dict[str, SymbolSetting] = {}
         self.positions: dict[str, dict[PositionSide, Position]] = {}
@@ -76,8 +77,8 @@ class PaperAccount:
 
     @property
     def sides(self) -> tuple[PositionSide, ...]:
-        """The positions that a symbol has in the account's mode."""
-        return (PositionSide.BOTH,)
+        """The positions that a symbol has in the account's mode: one, or in hedge mode a long and a short one."""
+        return (PositionSide.LONG, PositionSide.SHORT) if self.hedge else (PositionSide.BOTH,)
 
     def setting(self, symbol: str) -> SymbolSetting:
         """Return the account's leverage and margin type on a symbol."""

@@ -85,7 +85,7 @@ class AccountSettings(Amendments):
         setting, isolated = owner.setting(desk.name), wanted == "ISOLATED"
         if setting.isolated is isolated:
             raise Refusal.SAME_MARGIN_TYPE.refuse()
-        if owner.open_on(desk.name):
+        if self.has_orders(owner, desk.name):
             raise Refusal.MARGIN_TYPE_ORDERS.refuse()
         if self._holds(owner, desk):
             raise Refusal.MARGIN_TYPE_POSITION.refuse()
@@ -150,12 +150,19 @@ class AccountSettings(Amendments):
     # modes -----------------------------------------------------------------------------------------------------------
 
     def change_position_mode(self, account: str, params: Params, now_ms: int) -> Body:
-        """Set one-way or hedge mode: one-way is what every account has (-4059); hedge is not served (-4084)."""
+        """Set one-way or hedge mode for every symbol; only where there is neither order nor position."""
         self.advance(now_ms)
+        owner = self.account_of(account)
         text_of(params, "dualSidePosition")
-        if flag_of(params, "dualSidePosition"):
-            raise Refusal.UNSUPPORTED.refuse()
-        raise Refusal.SAME_POSITION_SIDE.refuse()
+        wanted = flag_of(params, "dualSidePosition")
+        if wanted is owner.hedge:
+            raise Refusal.SAME_POSITION_SIDE.refuse()
+        if self.has_orders(owner):
+            raise Refusal.POSITION_SIDE_ORDERS.refuse()
+        if next(owner.held(), None) is not None:
+            raise Refusal.POSITION_SIDE_POSITION.refuse()
+        owner.hedge = wanted
+        return dict(DONE)
 
     def change_multi_assets(self, account: str, params: Params, now_ms: int) -> Body:
         """Set multi-assets mode: single-asset is what every account has (-4171); multi-assets is not served (-4084)."""

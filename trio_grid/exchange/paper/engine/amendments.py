@@ -21,7 +21,7 @@ from trio_grid.exchange.paper.engine.order_rules import (
     text_of,
     whole_of,
 )
-from trio_grid.exchange.paper.engine.records import Amendment, PaperOrder
+from trio_grid.exchange.paper.engine.records import Amendment, PaperOrder, PositionSide
 from trio_grid.exchange.paper.engine.refusals import Refusal
 from trio_grid.exchange.paper.engine.trading import Trading
 from trio_grid.exchange.paper.engine.wire import amendment_body, order_body
@@ -86,10 +86,12 @@ class Amendments(Trading):
         if order.amendments >= MAX_AMENDMENTS:
             raise Refusal.AMEND_TOO_OFTEN.refuse()
         check_band(desk.symbol, order.side, price, desk.mark_half_ticks)
-        if not said_reduce_only:
+        # Hedge mode does not let a closing order be named reduce-only: its side says so.
+        if not said_reduce_only and not (order.reduce_only and order.position_side is not PositionSide.BOTH):
             check_notional(desk.symbol, 2 * price, lots, Refusal.AMEND_NOTIONAL)
         if order.reduce_only:
-            self._check_reduction(order, lots)
+            owner, left = self.account_of(order.account), lots - order.executed_lots
+            self.check_reduction(owner, desk.name, order.side, order.position_side, left, besides=order)
         else:
             self._check_amended_margin(desk, order, price, lots)
         return price, lots
@@ -101,19 +103,6 @@ class Amendments(Trading):
         if params.get("price"):
             raise Refusal.NOT_REQUIRED.refuse("price")
         return self.matched_price(desk, order.side, price_match)
-
-    def _check_reduction(self, order: PaperOrder, lots: int) -> None:
-        owner = self.account_of(order.account)
-        others = sum(
-            row.remaining_lots
-            for row in owner.open_on(order.symbol).values()
-            if row.reduce_only
-            and (row.side, row.position_side) == (order.side, order.position_side)
-            and row is not order
-        )
-        held = abs(owner.position(order.symbol, order.position_side).lots)
-        if others and others + lots - order.executed_lots > held:
-            raise Refusal.REDUCE_ONLY.refuse()
 
     def _check_amended_margin(self, desk: Desk, order: PaperOrder, price: int, lots: int) -> None:
         """Check the margin as if the order were placed anew: it is taken off the account while that is asked."""

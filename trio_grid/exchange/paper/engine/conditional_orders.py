@@ -73,7 +73,7 @@ class ConditionalOrders(Amendments):
         """
         self.advance(now_ms)
         owner, desk = self.account_of(account), self.desk_of(params.get("symbol"))
-        order = parse_conditional(params, account, desk.symbol, self.now_ms)
+        order = parse_conditional(params, account, desk.symbol, self.now_ms, hedge=owner.hedge)
         self._check(owner, desk, order)
         order.algo_id, self.next_algo_id = self.next_algo_id, self.next_algo_id + 1
         order.client_algo_id = order.client_algo_id or f"paper_algo_{order.algo_id}"
@@ -178,6 +178,11 @@ class ConditionalOrders(Amendments):
         if order is None or order.account != account:
             raise refusal.refuse()
         return order
+
+    def has_orders(self, owner: PaperAccount, symbol: str | None = None) -> bool:
+        """Return whether anything of an account is open or waiting on a symbol, or on any."""
+        waits = (self._waiting_of(owner.name, name) for name in self._waiting if symbol in (None, name))
+        return super().has_orders(owner, symbol) or any(next(rows, None) for rows in waits)
 
     def _waiting_of(self, account: str, symbol: str) -> Iterator[ConditionalOrder]:
         return (order for order in self._waiting[symbol].values() if order.account == account)

@@ -121,8 +121,10 @@ class ConditionalOrder(msgspec.Struct, kw_only=True, array_like=True):
         return half_ticks >= activate if self.request.side is Side.SELL else half_ticks <= activate
 
 
-def parse_conditional(params: Params, account: str, symbol: PaperSymbol, now_ms: int) -> ConditionalOrder:
-    """Return the conditional order that the parameters ask for.
+def parse_conditional(
+    params: Params, account: str, symbol: PaperSymbol, now_ms: int, *, hedge: bool = False
+) -> ConditionalOrder:
+    """Return the conditional order that the parameters ask for; `hedge` is the account's position mode.
 
     Raises:
         PaperRefusal: a parameter is missing, malformed, not allowed here, or breaks a filter of the symbol.
@@ -137,7 +139,7 @@ def parse_conditional(params: Params, account: str, symbol: PaperSymbol, now_ms:
         raise Refusal.BAD_WORKING_TYPE.refuse(working_type)
     closes = _closes(params, order_type)
     time_in_force = WITH_POSITION if closes else params.get("timeInForce", "") or "GTC"
-    request = _request(params, order_type, symbol, now_ms, closes=closes, time_in_force=time_in_force)
+    request = _request(params, order_type, symbol, now_ms, closes=closes, time_in_force=time_in_force, hedge=hedge)
     trigger, activate, callback = _prices(params, order_type, symbol)
     if not request.reduce_only:
         # A trailing one has no price of its own yet: it is measured when it triggers.
@@ -176,7 +178,7 @@ def _closes(params: Params, order_type: str) -> bool:
 
 
 def _request(
-    params: Params, order_type: str, symbol: PaperSymbol, now_ms: int, *, closes: bool, time_in_force: str
+    params: Params, order_type: str, symbol: PaperSymbol, now_ms: int, *, closes: bool, time_in_force: str, hedge: bool
 ) -> OrderRequest:
     """Return the order to place, by the rules of any order; one that closes a position gets its quantity later."""
     limit = order_type in LIMIT_TYPES
@@ -188,7 +190,7 @@ def _request(
         raise Refusal.BAD_TIME_IN_FORCE.refuse()
     if closes:
         placed["quantity"] = plain(symbol.instrument.quantity(symbol.instrument.min_quantity_lots))
-    request = parse_order(placed, symbol, now_ms)
+    request = parse_order(placed, symbol, now_ms, hedge=hedge)
     return _replace(request, reduce_only=True, quantity_lots=0) if closes else request
 
 

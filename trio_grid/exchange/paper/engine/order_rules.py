@@ -90,6 +90,25 @@ def position_side_of(params: Params) -> PositionSide:
     return PositionSide(value)
 
 
+def parse_position(params: Params, side: Side, *, hedge: bool) -> tuple[PositionSide, bool]:
+    """Return which position an order is for, and whether it can only reduce it.
+
+    In hedge mode the side says so by itself: a SELL of the LONG position closes, and `reduceOnly` may not be sent.
+
+    Raises:
+        PaperRefusal: -4060 for no such position side, -4061 where it does not fit the mode, -1106 for `reduceOnly` in
+            hedge mode, -1102 where that is malformed.
+    """
+    position_side = position_side_of(params)
+    if (position_side is PositionSide.BOTH) is hedge:
+        raise Refusal.POSITION_SIDE.refuse()
+    if not hedge:
+        return position_side, flag_of(params, "reduceOnly")
+    if params.get("reduceOnly"):
+        raise Refusal.NOT_REQUIRED.refuse("reduceonly")
+    return position_side, side is not position_side.opening_side
+
+
 def limit_of(params: Params, default: int, maximum: int) -> int:
     """Return the request's `limit`; -1130 outside 1..maximum."""
     limit = whole_of(params, "limit", default)
@@ -98,8 +117,8 @@ def limit_of(params: Params, default: int, maximum: int) -> int:
     return limit
 
 
-def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderRequest:
-    """Return the placement that the parameters ask for.
+def parse_order(params: Params, symbol: PaperSymbol, now_ms: int, *, hedge: bool = False) -> OrderRequest:
+    """Return the placement that the parameters ask for; `hedge` is the account's position mode.
 
     Raises:
         PaperRefusal: a parameter is missing, malformed, not allowed here, or breaks a filter of the symbol.
@@ -111,9 +130,7 @@ def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderReques
         raise Refusal.ALGO_ONLY.refuse()
     if order_type not in ("LIMIT", "MARKET"):
         raise Refusal.BAD_ORDER_TYPE.refuse()
-    position_side = position_side_of(params)
-    if position_side is not PositionSide.BOTH:
-        raise Refusal.POSITION_SIDE.refuse()
+    position_side, reduce_only = parse_position(params, Side(side_text), hedge=hedge)
     price_match = parse_price_match(params)
     stp = params.get("selfTradePreventionMode", "") or "EXPIRE_MAKER"
     if stp not in STP_MODES:
@@ -128,7 +145,7 @@ def parse_order(params: Params, symbol: PaperSymbol, now_ms: int) -> OrderReques
         time_in_force=time_in_force,
         price_ticks=_price(params, symbol, order_type, price_match),
         quantity_lots=parse_quantity(params, symbol, market=order_type == "MARKET"),
-        reduce_only=flag_of(params, "reduceOnly"),
+        reduce_only=reduce_only,
         client_order_id=parse_client_id(params),
         wants_result=response == "RESULT",
         stp=stp,

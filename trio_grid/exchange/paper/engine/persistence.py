@@ -42,6 +42,7 @@ class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     asset: str
     leverage: int
+    hedge: bool = False
     wallet_units: int
     update_time_ms: int
     settings: dict[str, SymbolSetting]
@@ -113,6 +114,7 @@ def _account_state(account: PaperAccount) -> _AccountState:
         name=account.name,
         asset=account.asset,
         leverage=account.leverage,
+        hedge=account.hedge,
         wallet_units=account.wallet_units,
         update_time_ms=account.update_time_ms,
         settings=account.settings,
@@ -221,6 +223,7 @@ def _restore_desk(desk: Desk, state: _DeskState) -> None:
 def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:
     account = PaperAccount(state.name, state.asset, state.leverage)
     account.wallet_units, account.update_time_ms = state.wallet_units, state.update_time_ms
+    account.hedge = state.hedge
     account.settings, account.positions = state.settings, state.positions
     for symbol, orders in state.orders.items():
         account.orders[symbol] = {order.order_id: order for order in orders}

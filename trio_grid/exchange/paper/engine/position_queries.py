@@ -191,16 +191,16 @@ class PositionQueries(AccountSettings):
             "canTrade": True,
             "canDeposit": True,
             "canWithdraw": True,
-            "dualSidePosition": False,
+            "dualSidePosition": self.account_of(account).hedge,
             "updateTime": 0,
             "multiAssetsMargin": False,
             "tradeGroupId": -1,
         }
 
     def position_mode(self, account: str, params: Params, now_ms: int) -> Body:
-        """Return the position mode: one-way."""
+        """Return the position mode: hedge or one-way."""
         self.advance(now_ms)
-        return {"dualSidePosition": False}
+        return {"dualSidePosition": self.account_of(account).hedge}
 
     def multi_assets_mode(self, account: str, params: Params, now_ms: int) -> Body:
         """Return the multi-assets mode: off."""

@@ -76,6 +76,8 @@ class Refusal(enum.Enum):
     SAME_POSITION_SIDE = (-4059, "No need to change position side.")
     BAD_POSITION_SIDE = (-4060, "Invalid position side.")
     POSITION_SIDE = (-4061, "Order's position side does not match user's setting.")
+    POSITION_SIDE_ORDERS = (-4067, "Position side cannot be changed if there exists open orders.")
+    POSITION_SIDE_POSITION = (-4068, "Position side cannot be changed if there exists position.")
     UNSUPPORTED = (-4084, "Method is not allowed currently. Coming soon.")
     DUPLICATE_CLIENT_ID = (-4116, "ClientOrderId is duplicated.")
     ALGO_ONLY = (-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")

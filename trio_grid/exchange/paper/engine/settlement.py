@@ -26,7 +26,7 @@ from trio_grid.exchange.paper.engine.margin import (
     notional_at_mark,
     unrealized_units,
 )
-from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade
+from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade, PositionSide
 from trio_grid.exchange.paper.market.interface import TapeRow
 
 ER_SELF_TRADE, ER_IOC, ER_IOC_SELF_TRADE, ER_REDUCE_ONLY, ER_LIQUIDATED, ER_MARKET = 1, 2, 3, 4, 5, 9
@@ -249,13 +249,14 @@ class Settlement:
         Reduce-only orders count as far as their accounts' positions reach, the taker's own not at all.
         """
         found = 0
-        left: dict[str, int] = {}
+        left: dict[tuple[str, PositionSide], int] = {}
         for offer in desk.book.offers(side, limit_ticks):
             lots, order = offer.lots, offer.order
             if order is not None and order.reduce_only:
-                reach = left.get(order.account, 0 if order.account == taker.name else self.reducible_lots(order))
+                place = (order.account, order.position_side)
+                reach = left.get(place, 0 if order.account == taker.name else self.reducible_lots(order))
                 lots = min(lots, reach)
-                left[order.account] = reach - lots
+                left[place] = reach - lots
             found += lots
             if found >= wanted_lots:
                 break

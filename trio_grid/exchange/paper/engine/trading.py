@@ -120,7 +120,7 @@ class Trading(Venue):
             PaperRefusal: it may not.
         """
         owner, desk = self.account_of(account), self.desk_of(params.get("symbol"))
-        return owner, desk, self.admitted(owner, desk, parse_order(params, desk.symbol, self.now_ms))
+        return owner, desk, self.admitted(owner, desk, parse_order(params, desk.symbol, self.now_ms, hedge=owner.hedge))
 
     def admitted(self, owner: PaperAccount, desk: Desk, request: OrderRequest, *, closes: bool = False) -> OrderRequest:
         """Return a well formed request with its price, if account and book let it in now.
@@ -172,19 +172,37 @@ class Trading(Venue):
         ):
             raise Refusal.DUPLICATE_CLIENT_ID.refuse()
         if request.reduce_only:
-            held = owner.position(desk.name, request.position_side).lots
-            self._check_reduce_only(held, request, {} if closes else resting)
+            place, lots = request.position_side, request.quantity_lots
+            self.check_reduction(owner, desk.name, request.side, place, lots, closes=closes)
         if len(resting) >= desk.symbol.instrument.max_open_orders:
             raise Refusal.MAX_OPEN_ORDERS.refuse()
         if not request.reduce_only:
             self._check_margin(owner, desk, request)
 
+    def has_orders(self, owner: PaperAccount, symbol: str | None = None) -> bool:
+        """Return whether anything of an account is open on a symbol, or on any."""
+        return any(rows for name, rows in owner.open_orders.items() if symbol in (None, name))
+
     @staticmethod
-    def _check_reduce_only(position: int, request: OrderRequest, resting: Mapping[int, PaperOrder]) -> None:
-        if position * request.side.sign >= 0:
+    def check_reduction(
+        owner: PaperAccount, symbol: str, side: Side, place: PositionSide, lots: int,
+        besides: PaperOrder | None = None, *, closes: bool = False,
+    ) -> None:  # fmt: skip
+        """Refuse a reduce-only order of `lots` where it has nothing to reduce, or others leave too little (-2022).
+
+        Others that rest do not count for one that `closes` the whole position, nor does the order `besides`.
+
+        A single one may be larger than a one-way position, since it is cut when it trades; in hedge mode it may not.
+        """
+        held = owner.position(symbol, place).lots
+        if held * side.sign >= 0:
             raise Refusal.REDUCE_ONLY.refuse()
-        others = sum(o.remaining_lots for o in resting.values() if o.reduce_only and o.side is request.side)
-        if others and others + request.quantity_lots > abs(position):
+        others = sum(
+            row.remaining_lots
+            for row in owner.open_on(symbol).values()
+            if row.reduce_only and (row.side, row.position_side) == (side, place) and row is not besides and not closes
+        )
+        if (others or owner.hedge) and others + lots > abs(held):
             raise Refusal.REDUCE_ONLY.refuse()
 
     def _check_margin(self, owner: PaperAccount, desk: Desk, request: OrderRequest) -> None:
