@@ -18,6 +18,11 @@ PUBLIC_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/trades": {"symbol": SYMBOL},
     "/fapi/v1/aggTrades": {"symbol": SYMBOL},
     "/fapi/v1/premiumIndex": {"symbol": SYMBOL},
+    "/fapi/v1/markPriceKlines": {"symbol": SYMBOL, "interval": "1m", "limit": 5},
+    "/fapi/v1/indexPriceKlines": {"pair": SYMBOL, "interval": "5m"},
+    "/fapi/v1/premiumIndexKlines": {"symbol": SYMBOL, "interval": "1m"},
+    "/fapi/v1/openInterest": {"symbol": SYMBOL},
+    "/fapi/v1/symbolAdlRisk": {},
     "/fapi/v1/fundingRate": {"symbol": SYMBOL},
     "/fapi/v1/fundingInfo": {},
     "/fapi/v1/ticker/24hr": {"symbol": SYMBOL},
@@ -31,6 +36,8 @@ PRIVATE_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/openOrders": {"symbol": SYMBOL},
     "/fapi/v1/allOrders": {"symbol": SYMBOL},
     "/fapi/v1/userTrades": {"symbol": SYMBOL},
+    "/fapi/v1/forceOrders": {"symbol": SYMBOL},
+    "/fapi/v1/adlQuantile": {},
     "/fapi/v2/account": {},
     "/fapi/v3/account": {},
     "/fapi/v2/balance": {},
@@ -94,8 +101,22 @@ async def test_what_this_exchange_does_not_have_is_told_as_empty(
         assert (await rest.http.get(path)).status_code == 401
 
 
+async def test_older_trades_are_told_to_whoever_has_a_key(autojump_clock: object, paper_exchange: PaperHandle) -> None:
+    path = "/fapi/v1/historicalTrades"
+    async with raw_rest(paper_exchange) as rest:
+        assert (await rest.http.get(f"{path}?symbol={SYMBOL}")).status_code == 401
+        newest = (await rest.http.get(f"{path}?symbol={SYMBOL}&limit=20", headers=rest.headers)).json()
+        assert newest == (await rest.get("/fapi/v1/trades", symbol=SYMBOL, limit=20))
+        from_id = newest[5]["id"]
+        older = await rest.http.get(f"{path}?symbol={SYMBOL}&fromId={from_id}&limit=3", headers=rest.headers)
+        assert older.json() == newest[5:8]
+        # Three such requests, the refused one too, and one for the newest trades.
+        assert older.headers["x-mbx-used-weight-1m"] == "605"
+
+
 def test_every_get_route_is_read_by_the_tests_above() -> None:
     known = {*PUBLIC_READS, *PRIVATE_READS, *OTHER_PLACES, "/fapi/v1/order", "/fapi/v1/openOrder", "/fapi/v1/algoOrder"}
+    known.add("/fapi/v1/historicalTrades")
     assert {path for path, methods in REST_ROUTES.items() if "GET" in methods} == known
 
 

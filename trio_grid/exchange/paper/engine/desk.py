@@ -16,6 +16,7 @@ from trio_grid.exchange.paper.engine import wire_market as wire
 from trio_grid.exchange.paper.engine.candles import Candle, Candles
 from trio_grid.exchange.paper.engine.fill_models import FillModel
 from trio_grid.exchange.paper.engine.margin import Marks
+from trio_grid.exchange.paper.engine.mark_candles import MarkCandles
 from trio_grid.exchange.paper.engine.matching_engine import Book
 from trio_grid.exchange.paper.engine.records import PaperOrder
 from trio_grid.exchange.paper.engine.symbols import PaperSymbol
@@ -84,6 +85,7 @@ class Desk:
         self.model = model
         self.book: Book[PaperOrder] = Book(self._level_lots, model)
         self.candles = Candles(fills_quiet_minutes=market.fills_quiet_minutes)
+        self.mark_candles = MarkCandles()
         self.tape: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
         self.last_ticks = 0
         self.quote_lots = (0, 0)
@@ -163,6 +165,7 @@ class Desk:
         """Take a step's quote."""
         self.quote_lots = (step.bid_lots, step.ask_lots)
         self.book.set_quote(step.bid_ticks, step.ask_ticks)
+        self.mark_candles.add(step.time_ms, self.mark_half_ticks)
 
     def ticker(self) -> Ticker:
         """Return the best prices and quantities as they are now."""

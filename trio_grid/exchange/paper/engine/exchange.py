@@ -1,23 +1,23 @@
 """Owns the paper exchange's face: time, commands, queries and events, all in Binance's words.
 
 It must never read a clock, a socket or a file: every call carries the time, every effect is a value. The parts:
-`venue` (time and markets), `trading`, `amendments` and `conditional_orders` (commands), `account_queries` and
-`market_queries`, over `settlement` (money and
-user events), `desk` (one symbol's public side) and `matching_engine` (price-time priority).
+`venue` (time and markets), `trading`, `amendments` and `conditional_orders` (commands), `account_queries`,
+`market_queries` and `contract_queries`, over `settlement` (money and user events), `desk` (one symbol's public side)
+and `matching_engine` (price-time priority).
 """
 
 from __future__ import annotations
 
 from trio_grid.exchange.paper.engine.conditional_orders import ConditionalOrders
+from trio_grid.exchange.paper.engine.contract_queries import ContractQueries
 from trio_grid.exchange.paper.engine.desk import MarketEvent
-from trio_grid.exchange.paper.engine.market_queries import MarketQueries
 from trio_grid.exchange.paper.engine.settlement import PaperEvent, UserEvent
 from trio_grid.exchange.paper.engine.venue import AccountSpec
 
 __all__ = ["AccountSpec", "MarketEvent", "PaperEvent", "PaperExchange", "UserEvent"]
 
 
-class PaperExchange(ConditionalOrders, MarketQueries):
+class PaperExchange(ConditionalOrders, ContractQueries):
     """The whole embedded exchange: one object, owned by one task.
 
     Every command and query takes `now_ms`, the exchange's epoch in milliseconds, and first lets everything up to it

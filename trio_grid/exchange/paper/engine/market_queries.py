@@ -12,7 +12,7 @@ from typing import Any
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.account_queries import AccountQueries
 from trio_grid.exchange.paper.engine.candles import INTERVALS, MINUTE_MS, Candle, close_time_of
-from trio_grid.exchange.paper.engine.desk import Desk, KlineEvent, MarketEvent
+from trio_grid.exchange.paper.engine.desk import Desk, KlineEvent, MarketEvent, PublicTrade
 from trio_grid.exchange.paper.engine.order_rules import limit_of, text_of, whole_of
 from trio_grid.exchange.paper.engine.refusals import Refusal
 from trio_grid.exchange.paper.engine.symbols import FUNDING_INTERVAL_MS, exchange_info_row
@@ -150,18 +150,20 @@ class MarketQueries(AccountQueries):
         self.advance(now_ms)
         desk = self.desk_of(params.get("symbol"))
         limit = limit_of(params, 500, 1000)
-        return [
-            {
-                "id": trade.last_id,
-                "price": price_text(desk.symbol, trade.row.price_ticks),
-                "qty": quantity_text(desk.symbol, trade.row.quantity_lots),
-                "quoteQty": quote_text(desk.symbol, trade.row.price_ticks * trade.row.quantity_lots),
-                "time": trade.time_ms,
-                "isBuyerMaker": trade.row.buyer_is_maker,
-                "isRPITrade": False,
-            }
-            for trade in list(desk.tape)[-limit:]
-        ]
+        return [self.trade_row(desk, trade) for trade in list(desk.tape)[-limit:]]
+
+    @staticmethod
+    def trade_row(desk: Desk, trade: PublicTrade) -> Body:
+        """Return a public trade as the trades' requests show it."""
+        return {
+            "id": trade.last_id,
+            "price": price_text(desk.symbol, trade.row.price_ticks),
+            "qty": quantity_text(desk.symbol, trade.row.quantity_lots),
+            "quoteQty": quote_text(desk.symbol, trade.row.price_ticks * trade.row.quantity_lots),
+            "time": trade.time_ms,
+            "isBuyerMaker": trade.row.buyer_is_maker,
+            "isRPITrade": False,
+        }
 
     def agg_trades(self, params: Params, now_ms: int) -> list[Body]:
         """Return public aggregate trades that are still remembered: from `fromId`, of a window, or the newest."""

@@ -20,6 +20,7 @@ from trio_grid.exchange.paper.engine.candles import Candle
 from trio_grid.exchange.paper.engine.conditional_rules import ConditionalOrder
 from trio_grid.exchange.paper.engine.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.engine.exchange import PaperExchange
+from trio_grid.exchange.paper.engine.mark_candles import MarkCandle
 from trio_grid.exchange.paper.engine.records import (
     Amendment,
     Income,
@@ -75,6 +76,7 @@ class _DeskState(msgspec.Struct, frozen=True, kw_only=True):
     marked_second: int
     candle_told_ms: int
     told_best: tuple[int, int, int, int]
+    marks: list[MarkCandle] = []
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +157,7 @@ def _desk_state(desk: Desk) -> _DeskState:
         marked_second=desk.marked_second,
         candle_told_ms=desk.candle_told_ms,
         told_best=desk.told_best,
+        marks=list(desk.mark_candles.minutes),
     )
 
 
@@ -218,6 +221,8 @@ def _restore_desk(desk: Desk, state: _DeskState) -> None:
     desk.book_time_ms, desk.marked_second = state.book_time_ms, state.marked_second
     desk.candle_told_ms, desk.next_sequence = state.candle_told_ms, state.next_sequence
     desk.told_best = state.told_best
+    desk.mark_candles.minutes.clear()
+    desk.mark_candles.minutes.extend(state.marks)
 
 
 def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:

@@ -283,12 +283,15 @@ class Venue:
         settlement.knock_out(self.account_of(order.account), desk.name, now_ms)
 
     def _liquidate(self, now_ms: int) -> None:
+        told = len(self.settlement.events)
         for account in self.settlement.accounts.values():
             liquidate_if_due(self.settlement, account, now_ms)
+        if len(self.settlement.events) == told:
+            return
         for desk in self.desks.values():
-            if desk.prints:
-                self.publish_book(desk)
-                self._follow_prices(desk)
+            # Orders have left the book, or traded in it.
+            self.publish_book(desk)
+            self._follow_prices(desk)
 
     def _follow_prices(self, desk: Desk) -> None:
         for follow in self.price_followers:

@@ -147,4 +147,4 @@ def force_order_event(symbol: PaperSymbol, side: str, price: str, average: str, 
         "z": quantity,
         "T": time_ms,
     }
-    return {"e": "forceOrder", "E": time_ms, "o": order}
+    return {"e": "forceOrder", "E": time_ms, "o": order, "ps": symbol.name, "st": 1}

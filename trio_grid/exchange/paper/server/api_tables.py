@@ -23,6 +23,12 @@ AGG_TRADES = Operation("aggTrades", NONE, fixed(20), public(PaperExchange.agg_tr
 PREMIUM_INDEX = Operation("premiumIndex", NONE, per_symbol(1, 10), public(PaperExchange.premium_index))
 FUNDING_RATE = Operation("fundingRate", NONE, fixed(1), op.funding_rate)
 FUNDING_INFO = Operation("fundingInfo", NONE, fixed(0), op.answer([]))
+HISTORICAL_TRADES = Operation("historicalTrades", KEY, fixed(200), public(PaperExchange.historical_trades))
+MARK_KLINES = Operation("markPriceKlines", NONE, op.klines_weight, public(PaperExchange.mark_price_klines))
+INDEX_KLINES = Operation("indexPriceKlines", NONE, op.klines_weight, public(PaperExchange.index_price_klines))
+PREMIUM_KLINES = Operation("premiumIndexKlines", NONE, op.klines_weight, public(PaperExchange.premium_index_klines))
+OPEN_INTEREST = Operation("openInterest", NONE, fixed(1), public(PaperExchange.open_interest))
+ADL_RISK = Operation("symbolAdlRisk", NONE, fixed(1), public(PaperExchange.adl_risk))
 TICKER_24H = Operation("ticker/24hr", NONE, per_symbol(1, 40), public(PaperExchange.ticker_24h))
 TICKER_PRICE = Operation("ticker/price", NONE, per_symbol(1, 2), public(PaperExchange.ticker_price))
 BOOK_TICKER = Operation("ticker/bookTicker", NONE, per_symbol(2, 5), public(PaperExchange.book_ticker))
@@ -45,6 +51,8 @@ PLACE_BATCH = Operation("place batch", SIGNED, fixed(5), op.place_batch, orders=
 MODIFY_BATCH = Operation("modify batch", SIGNED, fixed(5), op.modify_batch, orders=op.batch_orders)
 AMENDMENTS = Operation("order amendments", SIGNED, fixed(1), private(PaperExchange.order_amendments))
 CANCEL_BATCH = Operation("cancel batch", SIGNED, fixed(1), op.cancel_batch)
+FORCE_ORDERS = Operation("force orders", SIGNED, per_symbol(20, 50), private(PaperExchange.force_orders))
+ADL_QUANTILE = Operation("ADL quantile", SIGNED, fixed(5), private(PaperExchange.adl_quantiles))
 USER_TRADES = Operation("user trades", SIGNED, fixed(5), private(PaperExchange.user_trades))
 
 ACCOUNT_V2 = Operation("account v2", SIGNED, fixed(5), private(PaperExchange.account_information, version=2))
@@ -107,7 +115,13 @@ REST_ROUTES: dict[str, dict[str, Operation]] = {
     "/fapi/v1/continuousKlines": {"GET": CONTINUOUS_KLINES},
     "/fapi/v1/depth": {"GET": DEPTH},
     "/fapi/v1/trades": {"GET": TRADES},
+    "/fapi/v1/historicalTrades": {"GET": HISTORICAL_TRADES},
     "/fapi/v1/aggTrades": {"GET": AGG_TRADES},
+    "/fapi/v1/markPriceKlines": {"GET": MARK_KLINES},
+    "/fapi/v1/indexPriceKlines": {"GET": INDEX_KLINES},
+    "/fapi/v1/premiumIndexKlines": {"GET": PREMIUM_KLINES},
+    "/fapi/v1/openInterest": {"GET": OPEN_INTEREST},
+    "/fapi/v1/symbolAdlRisk": {"GET": ADL_RISK},
     "/fapi/v1/premiumIndex": {"GET": PREMIUM_INDEX},
     "/fapi/v1/fundingRate": {"GET": FUNDING_RATE},
     "/fapi/v1/fundingInfo": {"GET": FUNDING_INFO},
@@ -125,6 +139,8 @@ REST_ROUTES: dict[str, dict[str, Operation]] = {
     "/fapi/v1/allOpenOrders": {"DELETE": CANCEL_ALL},
     "/fapi/v1/countdownCancelAll": {"POST": COUNTDOWN},
     "/fapi/v1/userTrades": {"GET": USER_TRADES},
+    "/fapi/v1/forceOrders": {"GET": FORCE_ORDERS},
+    "/fapi/v1/adlQuantile": {"GET": ADL_QUANTILE},
     "/fapi/v2/account": {"GET": ACCOUNT_V2},
     "/fapi/v3/account": {"GET": ACCOUNT_V3},
     "/fapi/v2/balance": {"GET": BALANCE_V2},

@@ -122,6 +122,8 @@ class DerivedStreams:
             "pu": previous,
             "b": bids,
             "a": asks,
+            "ps": name.symbol,
+            "st": 1,
         }
 
     def _tickers(self, name: StreamName, now_ms: int) -> Any:
@@ -151,6 +153,8 @@ def _ticker_payload(topic: Topic, ticker: Any, now_ms: int) -> dict[str, Any]:
         "l": ticker["lowPrice"],
         "v": ticker["volume"],
         "q": ticker["quoteVolume"],
+        "ps": ticker["symbol"],
+        "st": 1,
     }
     if topic is Topic.MINI_TICKER:
         return mini
@@ -173,4 +177,6 @@ def _ticker_payload(topic: Topic, ticker: Any, now_ms: int) -> dict[str, Any]:
         "F": ticker["firstId"],
         "L": ticker["lastId"],
         "n": ticker["count"],
+        "ps": ticker["symbol"],
+        "st": 1,
     }

@@ -1,0 +1,91 @@
+"""The book that a client keeps by the documented procedure is the exchange's own, level by level, at every event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.exchange.paper.scripted_market import START_MS as SCRIPTED_START_MS
+from tests.exchange.paper.scripted_market import quote, scripted
+from tests.exchange.paper_server.raw_client import KEY, SYMBOL
+from trio_grid.exchange.paper.engine.exchange import PaperExchange
+from trio_grid.exchange.paper.server.derived_streams import DerivedStreams
+from trio_grid.exchange.paper.server.stream_names import parse_stream_name
+from trio_grid.testing.paper import START_MS, default_exchange
+
+Sides = dict[str, dict[str, str]]
+
+
+def rest_book(exchange: PaperExchange, now_ms: int, symbol: str = SYMBOL) -> tuple[int, Sides]:
+    depth = exchange.depth({"symbol": symbol, "limit": "1000"}, now_ms)
+    return depth["lastUpdateId"], {side: dict(depth[side]) for side in ("bids", "asks")}
+
+
+def apply(sides: Sides, event: dict[str, Any]) -> None:
+    for side, changes in (("bids", event["b"]), ("asks", event["a"])):
+        for price, quantity in changes:
+            if float(quantity) == 0:
+                sides[side].pop(price, None)
+            else:
+                sides[side][price] = quantity
+
+
+@pytest.mark.parametrize("speed", ["", "@100ms", "@500ms"])
+def test_snapshot_and_differences_make_the_exchanges_book(speed: str) -> None:
+    exchange = default_exchange(history_minutes=3)
+    streams, name = DerivedStreams(exchange), parse_stream_name(f"btcusdt@depth{speed}")
+    assert name is not None
+    step_ms, now = name.speed_ms, START_MS + 1_000
+    assert streams.periodic(name, now) is not None
+    # The snapshot is taken between two events, the next one bridges it.
+    last, sides = rest_book(exchange, now + step_ms // 2)
+    applied = 0
+    for turn in range(30):
+        now += step_ms
+        if turn == 10:
+            exchange.place_order(KEY, {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "quantity": "0.9"}, now)
+        event = streams.periodic(name, now)
+        if event is None or event["u"] < last:
+            continue
+        if applied == 0:
+            assert event["U"] <= last <= event["u"] or event["pu"] == last
+        else:
+            assert event["pu"] == last
+        apply(sides, event)
+        last, applied = event["u"], applied + 1
+        assert (last, sides) == rest_book(exchange, now)
+    assert applied > 10
+
+
+def test_every_change_of_the_book_has_its_own_update_id() -> None:
+    exchange, market, ann, bob = scripted(quote(0, 999, 1001, (1000, 5, True)), depth_lots=40, balance=100)
+    market.add(quote(100, 999, 1001), quote(200, 990, 992), quote(300, 500, 502))
+    seen: dict[int, Sides] = {}
+
+    def look() -> None:
+        update_id, sides = rest_book(exchange, exchange.now_ms, "TESTUSDT")
+        assert seen.setdefault(update_id, sides) == sides
+        exchange.take_events()
+
+    look()
+    order = ann.limit("BUY", 995, 60)
+    look()
+    exchange.modify_order(
+        "ann", {"symbol": "TESTUSDT", "orderId": str(order["orderId"]), "side": "BUY", "price": "99.4",
+                "quantity": "0.070"}, exchange.now_ms,
+    )  # fmt: skip
+    look()
+    bob.limit("SELL", 1000, 80)
+    look()
+    stop = {"algoType": "CONDITIONAL", "type": "STOP_MARKET", "triggerPrice": "99.1", "quantity": "0.055"}
+    exchange.place_conditional("bob", {"symbol": "TESTUSDT", "side": "SELL"} | stop, exchange.now_ms)
+    ann.market("BUY", 8_000)
+    look()
+    exchange.countdown_cancel_all("bob", {"symbol": "TESTUSDT", "countdownTime": "50"}, exchange.now_ms)
+    for time_ms in (50, 100, 200, 300):
+        exchange.advance(SCRIPTED_START_MS + time_ms)
+        look()
+    # The last step has liquidated an account whose orders were in the book.
+    assert exchange.force_orders("ann", {}, exchange.now_ms) != []
+    assert len(seen) >= 8
