@@ -259,7 +259,6 @@ def test_modes_answer_what_is_true_and_refuse_what_is_not_served() -> None:
         (exchange.change_margin_type, symbol | {"marginType": "BOTH"}, -1130),
         (exchange.change_position_mode, {"dualSidePosition": "false"}, -4059),
         (exchange.change_multi_assets, {"multiAssetsMargin": "false"}, -4171),
-        (exchange.change_multi_assets, {"multiAssetsMargin": "true"}, -4084),
     ):
         with pytest.raises(PaperRefusal) as caught:
             call("ann", params, START_MS)

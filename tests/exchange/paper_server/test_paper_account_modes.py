@@ -66,3 +66,15 @@ async def test_hedge_mode_over_the_wire(autojump_clock: object, paper_exchange: 
         assert (closed["status"], closed["reduceOnly"]) == ("FILLED", True)
         [left] = await rest.ask("GET", "/fapi/v3/positionRisk")
         assert left["positionSide"] == "SHORT"
+
+
+async def test_modes_of_the_whole_account_over_the_wire(autojump_clock: object, paper_exchange: PaperHandle) -> None:
+    async with raw_rest(paper_exchange) as rest:
+        for path, name in (("/fapi/v1/multiAssetsMargin", "multiAssetsMargin"), ("/fapi/v1/feeBurn", "feeBurn")):
+            assert await rest.ask("GET", path) == {name: False}
+            assert (await rest.ask("POST", path, **{name: "true"}))["code"] == 200
+            assert await rest.ask("GET", path) == {name: True}
+        isolated = await rest.send("POST", "/fapi/v1/marginType", symbol=SYMBOL, marginType="ISOLATED")
+        assert (isolated.status_code, isolated.json()["code"]) == (400, -4168)
+        status = await rest.ask("GET", "/fapi/v1/apiTradingStatus", symbol=SYMBOL)
+        assert status["indicators"] == {}

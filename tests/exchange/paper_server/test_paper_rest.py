@@ -54,6 +54,7 @@ PRIVATE_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/multiAssetsMargin": {},
     "/fapi/v1/rateLimit/order": {},
     "/fapi/v1/feeBurn": {},
+    "/fapi/v1/apiTradingStatus": {},
     "/fapi/v1/orderAmendment": {"symbol": SYMBOL},
     "/fapi/v1/openAlgoOrders": {},
     "/fapi/v1/allAlgoOrders": {},

@@ -186,7 +186,9 @@ class WireError(enum.Enum):
     MIN_NOTIONAL = ErrorRow(
         400, -4164, "Order's notional must be no smaller than {notional} (unless you choose reduce only).", _F
     )
-    MULTI_ASSETS_UNCHANGED = ErrorRow(400, -4171, "No need to change Multi-Assets mode.", _R)
+    MULTI_ASSETS_UNCHANGED = ErrorRow(
+        400, -4171, "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.", _R
+    )
     REDUCE_ONLY_STATE = ErrorRow(
         400,
         -4400,

@@ -57,7 +57,7 @@ class PaperAccount:
         self.name = name
         self.asset = asset
         self.leverage = leverage
-        self.hedge = False
+        self.hedge = self.multi_assets = self.fee_burn = False
         self.wallet_units = 0
         self.settings: dict[str, SymbolSetting] = {}
         self.positions: dict[str, dict[PositionSide, Position]] = {}

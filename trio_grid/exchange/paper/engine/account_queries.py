@@ -21,7 +21,7 @@ Body = dict[str, Any]
 _Row = TypeVar("_Row")
 
 WINDOW_MS = 7 * DAY_MS
-"""allOrders, userTrades and income answer for at most seven days in one request."""
+"""allOrders and userTrades answer for at most seven days in one request."""
 
 
 def window(params: Params, now_ms: int) -> tuple[int, int]:
@@ -33,6 +33,15 @@ def window(params: Params, now_ms: int) -> tuple[int, int]:
         end = now_ms if end is None else end
         return end - WINDOW_MS, end
     return start, start + WINDOW_MS if end is None else end
+
+
+def income_window(params: Params, now_ms: int) -> tuple[int, int]:
+    """Return (startTime, endTime) of an income request: a window as long as the memory of income, three months."""
+    start, end = whole_of(params, "startTime"), whole_of(params, "endTime")
+    if start is not None and end is not None and end < start:
+        raise Refusal.BAD_PARAMETER.refuse("startTime")
+    end = now_ms if end is None else end
+    return (end - WINDOW_MS if start is None else start), end
 
 
 class AccountQueries(PositionQueries):
@@ -100,10 +109,10 @@ class AccountQueries(PositionQueries):
         return [trade_body(desk.symbol, trade) for trade in page(rows, limit, oldest_first)]
 
     def income(self, account: str, params: Params, now_ms: int) -> list[Body]:
-        """Return income rows, ascending, of a window of at most seven days."""
+        """Return income rows, ascending, from `startTime` to `endTime`; of the last seven days without either."""
         self.advance(now_ms)
         limit, kind, symbol = limit_of(params, 100, 1000), params.get("incomeType"), params.get("symbol")
-        start, end = window(params, self.now_ms)
+        start, end = income_window(params, self.now_ms)
         rows = [
             row
             for row in self.account_of(account).income

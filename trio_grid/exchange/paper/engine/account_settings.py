@@ -83,6 +83,8 @@ class AccountSettings(Amendments):
         if wanted not in ("CROSSED", "ISOLATED"):
             raise Refusal.BAD_PARAMETER.refuse("marginType")
         setting, isolated = owner.setting(desk.name), wanted == "ISOLATED"
+        if isolated and owner.multi_assets:
+            raise Refusal.ISOLATED_MULTI_ASSETS.refuse()
         if setting.isolated is isolated:
             raise Refusal.SAME_MARGIN_TYPE.refuse()
         if self.has_orders(owner, desk.name):
@@ -165,9 +167,24 @@ class AccountSettings(Amendments):
         return dict(DONE)
 
     def change_multi_assets(self, account: str, params: Params, now_ms: int) -> Body:
-        """Set multi-assets mode: single-asset is what every account has (-4171); multi-assets is not served (-4084)."""
+        """Set multi-assets mode; accounts own one asset, so it changes only what may be isolated: nothing."""
         self.advance(now_ms)
+        owner = self.account_of(account)
         text_of(params, "multiAssetsMargin")
-        if flag_of(params, "multiAssetsMargin"):
-            raise Refusal.UNSUPPORTED.refuse()
-        raise Refusal.SAME_MULTI_ASSETS.refuse()
+        wanted = flag_of(params, "multiAssetsMargin")
+        if wanted is owner.multi_assets:
+            raise Refusal.SAME_MULTI_ASSETS.refuse()
+        if wanted and any(setting.isolated for setting in owner.settings.values()):
+            raise Refusal.MULTI_ASSETS_ISOLATED.refuse()
+        if self.has_orders(owner):
+            raise Refusal.MULTI_ASSETS_ORDERS.refuse()
+        owner.multi_assets = wanted
+        self._tell_config(account, {"ai": {"j": wanted}})
+        return dict(DONE)
+
+    def change_fee_burn(self, account: str, params: Params, now_ms: int) -> Body:
+        """Set whether fees are to be paid in BNB. Accounts own none, and then fees stay in the margin asset."""
+        self.advance(now_ms)
+        text_of(params, "feeBurn")
+        self.account_of(account).fee_burn = flag_of(params, "feeBurn")
+        return dict(DONE)

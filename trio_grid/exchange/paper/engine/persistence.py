@@ -44,6 +44,8 @@ class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
     asset: str
     leverage: int
     hedge: bool = False
+    multi_assets: bool = False
+    fee_burn: bool = False
     wallet_units: int
     update_time_ms: int
     settings: dict[str, SymbolSetting]
@@ -117,6 +119,8 @@ def _account_state(account: PaperAccount) -> _AccountState:
         asset=account.asset,
         leverage=account.leverage,
         hedge=account.hedge,
+        multi_assets=account.multi_assets,
+        fee_burn=account.fee_burn,
         wallet_units=account.wallet_units,
         update_time_ms=account.update_time_ms,
         settings=account.settings,
@@ -228,7 +232,7 @@ def _restore_desk(desk: Desk, state: _DeskState) -> None:
 def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:
     account = PaperAccount(state.name, state.asset, state.leverage)
     account.wallet_units, account.update_time_ms = state.wallet_units, state.update_time_ms
-    account.hedge = state.hedge
+    account.hedge, account.multi_assets, account.fee_burn = state.hedge, state.multi_assets, state.fee_burn
     account.settings, account.positions = state.settings, state.positions
     for symbol, orders in state.orders.items():
         account.orders[symbol] = {order.order_id: order for order in orders}

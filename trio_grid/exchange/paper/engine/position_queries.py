@@ -141,12 +141,12 @@ class PositionQueries(AccountSettings):
         if version == 2:
             body = {
                 "feeTier": 0,
-                "feeBurn": False,
+                "feeBurn": owner.fee_burn,
                 "canTrade": True,
                 "canDeposit": True,
                 "canWithdraw": True,
                 "updateTime": 0,
-                "multiAssetsMargin": False,
+                "multiAssetsMargin": owner.multi_assets,
                 "tradeGroupId": -1,
             }
         body |= {f"total{name[0].upper()}{name[1:]}": value for name, value in amounts.items()}
@@ -193,7 +193,7 @@ class PositionQueries(AccountSettings):
             "canWithdraw": True,
             "dualSidePosition": self.account_of(account).hedge,
             "updateTime": 0,
-            "multiAssetsMargin": False,
+            "multiAssetsMargin": self.account_of(account).multi_assets,
             "tradeGroupId": -1,
         }
 
@@ -203,9 +203,20 @@ class PositionQueries(AccountSettings):
         return {"dualSidePosition": self.account_of(account).hedge}
 
     def multi_assets_mode(self, account: str, params: Params, now_ms: int) -> Body:
-        """Return the multi-assets mode: off."""
+        """Return the multi-assets mode: on or off."""
         self.advance(now_ms)
-        return {"multiAssetsMargin": False}
+        return {"multiAssetsMargin": self.account_of(account).multi_assets}
+
+    def fee_burn(self, account: str, params: Params, now_ms: int) -> Body:
+        """Return whether fees are to be paid in BNB."""
+        self.advance(now_ms)
+        return {"feeBurn": self.account_of(account).fee_burn}
+
+    def trading_status(self, account: str, params: Params, now_ms: int) -> Body:
+        """Return the quantitative rules that an account has come near to: there are none here, so it never has."""
+        self.advance(now_ms)
+        self.wanted(params)
+        return {"indicators": {}, "updateTime": self.now_ms}
 
     def commission_rate(self, account: str, params: Params, now_ms: int) -> Body:
         """Return the account's fee rates on a symbol."""

@@ -78,7 +78,6 @@ class Refusal(enum.Enum):
     POSITION_SIDE = (-4061, "Order's position side does not match user's setting.")
     POSITION_SIDE_ORDERS = (-4067, "Position side cannot be changed if there exists open orders.")
     POSITION_SIDE_POSITION = (-4068, "Position side cannot be changed if there exists position.")
-    UNSUPPORTED = (-4084, "Method is not allowed currently. Coming soon.")
     DUPLICATE_CLIENT_ID = (-4116, "ClientOrderId is duplicated.")
     ALGO_ONLY = (-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
     CLOSE_EXISTS = (
@@ -90,7 +89,13 @@ class Refusal(enum.Enum):
     CLOSE_TYPE = (-4136, "Target strategy invalid for orderType %s,closePosition %s")
     CLOSE_QUANTITY = (-4137, "Quantity must be zero with closePosition equals true")
     MIN_NOTIONAL = (-4164, "Order's notional must be no smaller than %s (unless you choose reduce only).")
-    SAME_MULTI_ASSETS = (-4171, "No need to change Multi-Assets mode.")
+    MULTI_ASSETS_ISOLATED = (
+        -4167,
+        "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode.",
+    )
+    ISOLATED_MULTI_ASSETS = (-4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
+    MULTI_ASSETS_ORDERS = (-4170, "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures.")
+    SAME_MULTI_ASSETS = (-4171, "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.")
     NO_POSITION_TO_CLOSE = (
         -4509,
         "Time in Force (TIF) GTE can only be used with open positions or open orders. Please ensure that open orders "

@@ -79,7 +79,9 @@ CHANGE_MULTI_ASSETS = Operation(
     "change multi-assets mode", SIGNED, fixed(1), private(PaperExchange.change_multi_assets)
 )
 ORDER_RATE_LIMIT = Operation("order rate limits", SIGNED, fixed(1), op.order_rate_limits)
-FEE_BURN = Operation("fee burn", SIGNED, fixed(30), op.answer({"feeBurn": False}))
+FEE_BURN = Operation("fee burn", SIGNED, fixed(30), private(PaperExchange.fee_burn))
+CHANGE_FEE_BURN = Operation("change fee burn", SIGNED, fixed(1), private(PaperExchange.change_fee_burn))
+TRADING_STATUS = Operation("trading status", SIGNED, per_symbol(1, 10), private(PaperExchange.trading_status))
 PLACE_ALGO = Operation(
     "place algo order",
     SIGNED,
@@ -159,7 +161,8 @@ REST_ROUTES: dict[str, dict[str, Operation]] = {
     "/fapi/v1/positionSide/dual": {"GET": POSITION_MODE, "POST": CHANGE_POSITION_MODE},
     "/fapi/v1/multiAssetsMargin": {"GET": MULTI_ASSETS, "POST": CHANGE_MULTI_ASSETS},
     "/fapi/v1/rateLimit/order": {"GET": ORDER_RATE_LIMIT},
-    "/fapi/v1/feeBurn": {"GET": FEE_BURN},
+    "/fapi/v1/feeBurn": {"GET": FEE_BURN, "POST": CHANGE_FEE_BURN},
+    "/fapi/v1/apiTradingStatus": {"GET": TRADING_STATUS},
     "/fapi/v1/algoOrder": {"POST": PLACE_ALGO, "DELETE": CANCEL_ALGO, "GET": QUERY_ALGO},
     "/fapi/v1/algoOpenOrders": {"DELETE": CANCEL_ALGOS},
     "/fapi/v1/openAlgoOrders": {"GET": OPEN_ALGOS},
