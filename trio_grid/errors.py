@@ -31,6 +31,7 @@ TrioGridError
         ├── ListenKeyGone         -1125
         ├── UnknownSymbol         -1121
         └── CredentialsRefused    fatal: key, permissions or signature
+            └── LogonRefused      the WebSocket API does not open a session for the key
 """
 
 from __future__ import annotations
@@ -226,3 +227,13 @@ class CredentialsRefused(RequestRefused):
     """The exchange does not accept the key, its permissions or its signature."""
 
     advice = "Check the key and secret, the key's futures permission, and its list of allowed addresses."
+
+
+class LogonRefused(CredentialsRefused):
+    """The exchange refused `session.logon` on the WebSocket API, which Ed25519 keys use."""
+
+    advice = (
+        "Check that the API key was made as an Ed25519 key from the public half of this very private key, that it may"
+        " trade futures from this address, and that exchange.ws_api_url belongs to the same exchange; a key with a"
+        ' secret needs exchange.key_type = "hmac".'
+    )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import trio
 
-from tests.simulation.rig import ALL, run_simulation, simulated
+from tests.simulation.rig import simulated
 from tests.simulation.wiretap import Wiretap, market_frames, order_answers
 from trio_grid.domain.inputs import Condition
-from trio_grid.exchange.binance import streams
-from trio_grid.exchange.paper.server.websocket_gate import CONNECTION_LIFE_S
 from trio_grid.testing.bot import KLINE_STREAM, LOTS, ORDER_ENTRY, PRICE_STREAM, USER_STREAM, Simulation
 from trio_grid.testing.memory_network import Direction, Link
 
@@ -184,29 +180,3 @@ async def test_order_answers_that_never_come_do_not_stop_the_bot(sim: Simulation
     assert len(tap.orders) == len(sim.orders()), "an order was sent that the exchange does not show, or twice"
     report = await life.stopped()
     assert not report.tie_out.differences
-
-
-@pytest.mark.drill
-def test_every_connection_is_renewed_before_the_exchange_cuts_it_at_24_hours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A day costs 20 s of computing, so the plain run renews after an hour; `just drills` lives the day."""
-    assert streams.LIFETIME_S < CONNECTION_LIFE_S <= 24 * 3600
-    if not ALL:
-        monkeypatch.setattr(streams, "LIFETIME_S", 3600.0)
-
-    async def script(sim: Simulation) -> None:
-        life = await sim.trading_bot()
-        targets = (USER_STREAM, PRICE_STREAM, KLINE_STREAM, ORDER_ENTRY)
-        first = {target: sim.links(life, target) for target in targets}
-        await trio.sleep(streams.LIFETIME_S + 1800)
-        for target in targets:
-            assert not any(link.open for link in first[target]), f"{target} is as old as the exchange allows"
-            assert len(sim.links(life, target)) == 1
-        assert await life.until_trading()
-        await filled_once(sim)
-        report = await life.stopped()
-        assert not report.tie_out.differences
-
-    patient = ("risk.price_stale_s=200", "risk.klines_stale_s=400", "risk.startup_timeout_s=300")
-    run_simulation(script, tmp_path, *patient, "risk.reconcile_interval_s=3600", heartbeat_ms=60_000)

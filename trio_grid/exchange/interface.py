@@ -120,6 +120,12 @@ class Execution(Protocol):
         """Cancel each order by client order id; one result each, in their order."""
         ...
 
+    async def send(
+        self, instrument: Instrument, cancels: Sequence[CancelOrder], orders: Sequence[PlaceOrder]
+    ) -> tuple[tuple[CancelResult, ...], tuple[PlacementResult, ...]]:
+        """Send all actions of one decision in one write: cancels, then new orders; results and errors as of both."""
+        ...
+
     async def open_orders(self, instrument: Instrument) -> tuple[OrderRecord, ...]:
         """Return every open order of the account on the symbol, ours and foreign."""
         ...

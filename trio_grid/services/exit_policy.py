@@ -154,7 +154,7 @@ class ExitWork:
         wanted = self._unwanted(self._check.our_open_orders)
         if wanted:
             self._tell(f"{len(wanted)} orders to cancel")
-            await self._executor.cancel([CancelOrder(client_order_id=record.client_order_id) for record in wanted])
+            await self._executor.send([CancelOrder(client_order_id=record.client_order_id) for record in wanted], ())
             return False
         unknown = self._unknown()
         if unknown and self._policy is not ExitPolicy.KEEP:
@@ -275,10 +275,8 @@ class ExitWork:
             waiting = self._executor.take_waiting()
             cancels = [action for action in waiting if isinstance(action, CancelOrder)]
             orders = [action for action in waiting if isinstance(action, PlaceOrder)]
-            if cancels:
-                await self._executor.cancel(cancels)
-            if orders:
-                await self._executor.place(orders)
+            if cancels or orders:
+                await self._executor.send(cancels, orders)
             await self._check.walk_trades()
             await self._check.compare_orders()
             await self._check.settle_questions()

@@ -48,10 +48,7 @@ class OrderExecutor:
                 batch = [await self._actions.receive(), *self.take_waiting()]
                 cancels = [action for action in batch if isinstance(action, CancelOrder)]
                 orders = [action for action in batch if isinstance(action, PlaceOrder)]
-                if cancels:
-                    nursery.start_soon(self.cancel, cancels)
-                if orders:
-                    nursery.start_soon(self.place, orders)
+                nursery.start_soon(self.send, cancels, orders)
 
     @property
     def waiting(self) -> int:
@@ -67,19 +64,24 @@ class OrderExecutor:
             except (trio.WouldBlock, trio.EndOfChannel):
                 return waiting
 
-    async def place(self, orders: Sequence[PlaceOrder]) -> None:
-        """Send the orders and apply what became of them.
+    async def send(self, cancels: Sequence[CancelOrder], orders: Sequence[PlaceOrder]) -> None:
+        """Send the actions, all in one write, and apply what became of them.
 
         Raises:
             CredentialsRefused: the key is not accepted; the orders of this call are unknown.
         """
         sent_at = trio.current_time()
         try:
-            results: Sequence[ActionResult] = await self._desk.execution.place(self._desk.instrument, orders)
+            cancelled, placed = await self._desk.execution.send(self._desk.instrument, cancels, orders)
+            results: list[ActionResult] = [*cancelled, *placed]
         except Banned as error:
             # The ban came as an answer to one of them; the others may have been taken before it.
             now_ms = self._desk.execution.now_ms()
             results = [
+                CancelOutcomeLost(client_order_id=cancel.client_order_id, detail=f"banned: {error}")
+                for cancel in cancels
+            ]
+            results += [
                 OrderOutcomeLost(
                     client_order_id=order.client_order_id,
                     request_time_ms=now_ms,
@@ -87,20 +89,6 @@ class OrderExecutor:
                     detail=f"banned: {error}",
                 )
                 for order in orders
-            ]
-            halt_for_ban(self._desk, error)
-        if any(isinstance(result, OrderAcknowledged | CancelAcknowledged) for result in results):
-            self._desk.board.saw_order_answer(sent_at)
-        self.apply(results)
-
-    async def cancel(self, orders: Sequence[CancelOrder]) -> None:
-        """Send the cancels and apply what became of them; raises CredentialsRefused."""
-        sent_at = trio.current_time()
-        try:
-            results: Sequence[ActionResult] = await self._desk.execution.cancel(self._desk.instrument, orders)
-        except Banned as error:
-            results = [
-                CancelOutcomeLost(client_order_id=order.client_order_id, detail=f"banned: {error}") for order in orders
             ]
             halt_for_ban(self._desk, error)
         if any(isinstance(result, OrderAcknowledged | CancelAcknowledged) for result in results):

@@ -217,3 +217,41 @@ async def test_a_cancel_brings_the_exchanges_last_record(autojump_clock: trio.te
     assert isinstance(result, CancelAcknowledged)
     assert (result.order.executed_lots, result.order.quantity_lots) == (1, 2)
     assert result.order.status.is_terminal
+
+
+async def test_cancels_and_new_orders_of_a_decision_leave_in_one_write_cancels_first(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    exchange = ScriptedExchange()
+    exchange.websocket = server = WsApi(accepted)
+    cancels = [CancelOrder(client_order_id=f"old-{number}") for number in range(7)]
+    orders = [limit(f"new-{number}") for number in range(7)]
+    async with client_of(exchange) as client:
+        (stream,) = [stream for stream in exchange.streams if b"upgrade: websocket" in stream.writes[0].lower()]
+        before = len(stream.writes)
+        cancelled, placed = await client.send(BITCOIN, cancels, orders)
+        assert len(stream.writes) == before + 1
+    assert [type(result) for result in cancelled] == [CancelAcknowledged] * 7
+    assert [type(result) for result in placed] == [OrderAcknowledged] * 7
+    names = [result.order.client_order_id for result in cancelled if isinstance(result, CancelAcknowledged)]
+    names += [result.order.client_order_id for result in placed if isinstance(result, OrderAcknowledged)]
+    assert names == [*(f"old-{number}" for number in range(7)), *(f"new-{number}" for number in range(7))]
+    assert [request["method"] for request in server.requests] == ["order.cancel"] * 7 + ["order.place"] * 7
+
+
+async def test_cancels_and_new_orders_by_rest_go_cancels_first(autojump_clock: trio.testing.MockClock) -> None:
+    exchange = ScriptedExchange()
+
+    def rest(request: HttpRequest) -> Http | Fault:
+        if request.path != "/fapi/v1/order":
+            return exchange.plain_rest(request)
+        name = request.params.get("newClientOrderId") or request.params["origClientOrderId"]
+        return Http(order_body(clientOrderId=name, status="NEW" if request.method == "POST" else "CANCELED"))
+
+    exchange.rest = rest
+    cancels = [CancelOrder(client_order_id=f"old-{number}") for number in range(5)]
+    async with client_of(exchange, wait=False) as client:
+        cancelled, placed = await client.send(BITCOIN, cancels, [limit("new")])
+    assert [type(result) for result in cancelled] == [CancelAcknowledged] * 5
+    assert [type(result) for result in placed] == [OrderAcknowledged]
+    assert [request.method for request in exchange.seen("/fapi/v1/order")] == ["DELETE"] * 5 + ["POST"]

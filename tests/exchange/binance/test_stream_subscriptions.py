@@ -277,16 +277,6 @@ async def test_f6_a_dead_link_is_noticed_by_its_missing_pong(autojump_clock: tri
         assert trio.current_time() == pytest.approx(30, abs=0.1)
 
 
-async def test_a_live_link_stays_until_its_planned_renewal(autojump_clock: trio.testing.MockClock) -> None:
-    exchange = ScriptedExchange()
-    exchange.websocket = confirming()
-    async with client_of(exchange, signer=None) as client:
-        with pytest.raises(ExchangeUnreachable, match="planned renewal"):
-            async with client.book_tickers(BITCOIN) as tickers:
-                await tickers.__anext__()
-        assert trio.current_time() == pytest.approx(23 * 3600, abs=1)
-
-
 async def test_the_servers_pings_are_answered_while_the_owner_is_slow(autojump_clock: trio.testing.MockClock) -> None:
     exchange = ScriptedExchange()
     answered: list[float] = []

@@ -25,17 +25,21 @@ class ServerClock:
         self._base_ms = wall_clock() * 1_000
         self._base_at = trio.current_time()
         self._pending_ms = 0.0
-        self._synchronized = False
+        self._synchronized = trio.Event()
         self._last_error_ms = 0.0
 
     def __repr__(self) -> str:
-        state = f"last_error_ms={self._last_error_ms:.1f}" if self._synchronized else "not synchronized"
+        state = f"last_error_ms={self._last_error_ms:.1f}" if self.synchronized else "not synchronized"
         return f"<ServerClock {self.now_ms()} {state}>"
 
     @property
     def synchronized(self) -> bool:
         """Whether the exchange's clock has been read; before that the wall clock stands in."""
-        return self._synchronized
+        return self._synchronized.is_set()
+
+    async def wait_synchronized(self) -> None:
+        """Return when the exchange's clock has been read."""
+        await self._synchronized.wait()
 
     def now_ms(self) -> int:
         """Return the exchange's time in whole milliseconds; it never goes back once synchronized."""
@@ -46,10 +50,10 @@ class ServerClock:
         now = trio.current_time()
         current = self._value(now)
         error = server_ms + (now - at_trio_time) * 1_000 - current
-        steps = not self._synchronized or error > STEP_FORWARD_MS
+        steps = not self.synchronized or error > STEP_FORWARD_MS
         self._base_ms, self._base_at = (current + error if steps else current), now
         self._pending_ms = 0.0 if steps else error
-        self._synchronized = True
+        self._synchronized.set()
         self._last_error_ms = error
 
     def _value(self, now: float) -> float:

@@ -6,9 +6,7 @@ never repeated on the other path (R4), and a refusal as duplicate is never taken
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Sequence
 
 import trio
 
@@ -33,6 +31,7 @@ from trio_grid.errors import (
     ExchangeError,
     ExchangeOverloaded,
     ExchangeUnreachable,
+    LogonRefused,
     MalformedAnswer,
     OrderOutcomeUnknown,
     RateLimited,
@@ -55,9 +54,6 @@ ORDER_TIMEOUT_S = 5.0
 
 PARALLEL_REST_REQUESTS = 4
 """Below the pool's connections, so that queries find one free while orders go out by REST."""
-
-ActionT = TypeVar("ActionT")
-ResultT = TypeVar("ResultT")
 
 
 class OrderEntry:
@@ -90,37 +86,45 @@ class OrderEntry:
 
     async def place(self, instrument: Instrument, orders: Sequence[PlaceOrder]) -> tuple[PlacementResult, ...]:
         """Send new orders; see `Execution.place`."""
-        held_back = self._held_back()
-        if held_back is not None:
-            return tuple(OrderNotSent(client_order_id=order.client_order_id, detail=held_back) for order in orders)
-        self._limits.spend(ORDERS, len(orders), self._clock.now_ms())
-        requests = [Request(WS_PLACE, place_params(instrument, order)) for order in orders]
-        answers = await self._by_websocket(requests)
-        if answers is None:
-            return await self._each_by_rest(orders, partial(self._place_by_rest, instrument))
-        errors: list[ExchangeError] = []
-        results = [
-            self._placed(instrument, order, answer, errors) for order, answer in zip(orders, answers, strict=True)
-        ]
-        await self._after(errors)
-        return tuple(results)
+        return (await self.send(instrument, (), orders))[1]
 
     async def cancel(self, instrument: Instrument, orders: Sequence[CancelOrder]) -> tuple[CancelResult, ...]:
         """Send cancels; see `Execution.cancel`."""
+        return (await self.send(instrument, orders, ()))[0]
+
+    async def send(
+        self, instrument: Instrument, cancels: Sequence[CancelOrder], orders: Sequence[PlaceOrder]
+    ) -> tuple[tuple[CancelResult, ...], tuple[PlacementResult, ...]]:
+        """Send cancels, then new orders, in one write; see `Execution.send`."""
         held_back = self._held_back()
         if held_back is not None:
-            return tuple(CancelOutcomeLost(client_order_id=order.client_order_id, detail=held_back) for order in orders)
-        requests = [Request(WS_CANCEL, cancel_params(instrument, order)) for order in orders]
-        answers = await self._by_websocket(requests)
-        if answers is None:
-            return await self._each_by_rest(orders, partial(self._cancel_by_rest, instrument))
-        self._limits.spend(REQUEST_WEIGHT, len(orders), self._clock.now_ms())
-        errors: list[ExchangeError] = []
-        results = [
-            self._cancelled(instrument, order, answer, errors) for order, answer in zip(orders, answers, strict=True)
+            return (
+                tuple(
+                    CancelOutcomeLost(client_order_id=cancel.client_order_id, detail=held_back) for cancel in cancels
+                ),
+                tuple(OrderNotSent(client_order_id=order.client_order_id, detail=held_back) for order in orders),
+            )
+        self._limits.spend(ORDERS, len(orders), self._clock.now_ms())
+        requests = [
+            *(Request(WS_CANCEL, cancel_params(instrument, cancel)) for cancel in cancels),
+            *(Request(WS_PLACE, place_params(instrument, order)) for order in orders),
         ]
+        answers = await self._by_websocket(requests, placing=bool(orders))
+        errors: list[ExchangeError] = []
+        if answers is None:
+            cancelled, placed = await self._all_by_rest(instrument, cancels, orders, errors)
+        else:
+            self._limits.spend(REQUEST_WEIGHT, len(cancels), self._clock.now_ms())
+            of_cancels, of_orders = answers[: len(cancels)], answers[len(cancels) :]
+            cancelled = tuple(
+                self._cancelled(instrument, cancel, answer, errors)
+                for cancel, answer in zip(cancels, of_cancels, strict=True)
+            )
+            placed = tuple(
+                self._placed(instrument, order, answer, errors) for order, answer in zip(orders, of_orders, strict=True)
+            )
         await self._after(errors)
-        return tuple(results)
+        return cancelled, placed
 
     # The two paths ---------------------------------------------------------------------------------------------------
 
@@ -128,31 +132,53 @@ class OrderEntry:
         until_ms = self._limits.blocked_until(self._clock.now_ms())
         return None if until_ms is None else f"held back until {until_ms}: the exchange's limit has not ended"
 
-    async def _by_websocket(self, requests: Sequence[Request]) -> list[Answered | Unanswered] | None:
-        """Return the answers, or None if certainly nothing was sent."""
+    async def _by_websocket(self, requests: Sequence[Request], *, placing: bool) -> list[Answered | Unanswered] | None:
+        """Return the answers, or None if certainly nothing was sent.
+
+        Raises:
+            LogonRefused: new orders were to be sent; cancels alone go by REST, so that a stop can clean up.
+        """
         if self._websocket is None or not self._clock.synchronized:
             return None
         try:
             return await self._websocket.call(requests, timeout_s=ORDER_TIMEOUT_S)
         except NothingSent:
             return None
+        except LogonRefused:
+            if placing:
+                raise
+            return None
 
-    async def _each_by_rest(
-        self, actions: Sequence[ActionT], send: Callable[[ActionT, list[ExchangeError]], Awaitable[ResultT]]
-    ) -> tuple[ResultT, ...]:
-        results: dict[int, ResultT] = {}
-        errors: list[ExchangeError] = []
+    async def _all_by_rest(
+        self,
+        instrument: Instrument,
+        cancels: Sequence[CancelOrder],
+        orders: Sequence[PlaceOrder],
+        errors: list[ExchangeError],
+    ) -> tuple[tuple[CancelResult, ...], tuple[PlacementResult, ...]]:
+        """Send each by itself; cancels first."""
+        cancelled: dict[int, CancelResult] = {}
+        placed: dict[int, PlacementResult] = {}
         slots = trio.CapacityLimiter(PARALLEL_REST_REQUESTS)
 
-        async def send_one(index: int, action: ActionT) -> None:
+        async def cancel_one(index: int, cancel: CancelOrder) -> None:
             async with slots:
-                results[index] = await send(action, errors)
+                cancelled[index] = await self._cancel_by_rest(instrument, cancel, errors)
+
+        async def place_one(index: int, order: PlaceOrder) -> None:
+            async with slots:
+                placed[index] = await self._place_by_rest(instrument, order, errors)
 
         async with trio.open_nursery() as nursery:
-            for index, action in enumerate(actions):
-                nursery.start_soon(send_one, index, action)
-        await self._after(errors)
-        return tuple(results[index] for index in range(len(actions)))
+            for index, cancel in enumerate(cancels):
+                nursery.start_soon(cancel_one, index, cancel)
+        async with trio.open_nursery() as nursery:
+            for index, order in enumerate(orders):
+                nursery.start_soon(place_one, index, order)
+        return (
+            tuple(cancelled[index] for index in range(len(cancels))),
+            tuple(placed[index] for index in range(len(orders))),
+        )
 
     async def _place_by_rest(
         self, instrument: Instrument, order: PlaceOrder, errors: list[ExchangeError]

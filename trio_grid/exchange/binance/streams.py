@@ -1,28 +1,23 @@
-"""WebSocket connections and confirmed subscriptions on them.
+"""WebSocket connections.
 
-Owns one connection at a time from handshake to close: its reader, its pings, its age limit, and the translation of
-every way in which it can end into one error. It never reconnects: the owner of a subscription does, and reconciles
-before it trades again.
+Owns a connection from handshake to close: its reader, its pings, writes of several frames at once, and the translation
+of every way in which it can end into one error. It never reconnects, and knows nothing of what is said on it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 import h11
 import trio
 import trio_websocket
 import wsproto.utilities
 
-from trio_grid.errors import ExchangeError, ExchangeUnreachable, RequestRefused
+from trio_grid.errors import ExchangeError, ExchangeUnreachable
 from trio_grid.exchange.binance.connector import NETWORK_ERRORS, Address, Connector, background_nursery
 from trio_grid.exchange.binance.limits import Gate
-from trio_grid.exchange.protocol import wire
-from trio_grid.exchange.protocol.messages import decode
-from trio_grid.exchange.protocol.requests import subscribe_request
 
 OPEN_TIMEOUT_S = 10.0
 """TCP, TLS and the WebSocket handshake together; the same again for a subscription's confirmation."""
@@ -32,15 +27,13 @@ PONG_TIMEOUT_S = 10.0
 """The exchange's own pings come every three minutes: too seldom to notice a dead link while orders rest."""
 
 CLOSE_TIMEOUT_S = 1.0
-LIFETIME_S = 23 * 3600.0
-"""The exchange cuts every connection at 24 hours; an hour before, the owner is asked to make a new one."""
 
+RENEW_AFTER_S = 23 * 3600.0
+"""The exchange cuts every connection at 24 hours; an hour before, a second one is opened and takes over."""
 QUEUED_FRAMES = 64
 """Frames that may wait for the consumer before the reader, and with it the answers to pings, has to wait too."""
 
 RECEIVE_BYTES = 64 * 1024
-
-EventT = TypeVar("EventT")
 
 
 class NothingSent(ExchangeUnreachable):
@@ -198,13 +191,10 @@ class Link:
                 await self.fail(ExchangeUnreachable(f"{self._name}: no answer to a ping in {PONG_TIMEOUT_S:g} s"))
                 return
 
-    async def end_in_time(self) -> None:
-        """End the connection when a write was cut off, and before the exchange does; its owner makes a new one."""
-        with trio.move_on_after(LIFETIME_S):
-            await self._broken.wait()
-            await self.fail(ExchangeUnreachable(f"{self._name}: a write was cut off"))
-            return
-        await self.fail(ExchangeUnreachable(f"{self._name}: planned renewal before the exchange's 24-hour limit"))
+    async def end_when_torn(self) -> None:
+        """End the connection when a write was cut off; its owner makes a new one."""
+        await self._broken.wait()
+        await self.fail(ExchangeUnreachable(f"{self._name}: a write was cut off"))
 
     async def close(self) -> None:
         """Say good-bye, waiting only briefly for the answer."""
@@ -236,7 +226,7 @@ async def open_link(connect: Connector, base_url: str, resource: str, *, name: s
         try:
             link = Link(await _handshaken(nursery, stream, address, resource, name, gate), stream, name)
             nursery.start_soon(link.keep_alive)
-            nursery.start_soon(link.end_in_time)
+            nursery.start_soon(link.end_when_torn)
             yield link
             await link.close()
         finally:
@@ -272,59 +262,3 @@ async def _handshaken(
         gate.refused_handshake(refusal.status_code, refusal.headers or (), refusal.body)
         raise ExchangeUnreachable(f"{name}: the handshake was refused with status {refusal.status_code}")
     raise ExchangeUnreachable(f"{name}: the handshake was not answered")
-
-
-class StreamSubscription(Generic[EventT]):
-    """The events of one confirmed subscription; iterate it until it raises."""
-
-    def __init__(
-        self, link: Link, parse: Callable[[str | bytes], EventT | None], early: Sequence[str | bytes] = ()
-    ) -> None:
-        self._link = link
-        self._parse = parse
-        self._early = deque(early)
-
-    def __repr__(self) -> str:
-        return f"<StreamSubscription on {self._link!r}>"
-
-    def __aiter__(self) -> StreamSubscription[EventT]:
-        return self
-
-    async def __anext__(self) -> EventT:
-        """Return the next event.
-
-        Raises:
-            ExchangeUnreachable: the connection has ended.
-            ListenKeyGone: the user stream's key has gone.
-            MalformedAnswer: an event cannot be read, so what it said is lost: reconnect and reconcile.
-        """
-        while True:
-            if self._early:
-                frame = self._early.popleft()
-                await trio.lowlevel.checkpoint()
-            else:
-                frame = await self._link.receive()
-            event = self._parse(frame)
-            if event is not None:
-                return event
-
-
-async def subscribe(link: Link, streams: list[str]) -> list[str | bytes]:
-    """Subscribe and wait for the confirmation; returns the events that came before it.
-
-    Raises:
-        ExchangeUnreachable: no confirmation in time, or the connection ended.
-        RequestRefused: the exchange refused the request.
-    """
-    early: list[str | bytes] = []
-    with trio.move_on_after(OPEN_TIMEOUT_S):
-        await link.send([subscribe_request(1, streams)])
-        while True:
-            frame = await link.receive()
-            answer = decode(frame, wire.Answer, what="answer to SUBSCRIBE")
-            if answer.error is not None:
-                raise RequestRefused(answer.error.code or 0, answer.error.msg)
-            if answer.id is not None:
-                return early
-            early.append(frame)
-    raise ExchangeUnreachable(f"{link!r}: the subscription was not confirmed in {OPEN_TIMEOUT_S:g} s")

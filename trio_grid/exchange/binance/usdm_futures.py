@@ -34,7 +34,8 @@ from trio_grid.exchange.binance.history import History
 from trio_grid.exchange.binance.limits import Gate
 from trio_grid.exchange.binance.order_entry import OrderEntry
 from trio_grid.exchange.binance.rest import RestClient, open_rest_client
-from trio_grid.exchange.binance.streams import Link, StreamSubscription, open_link, subscribe
+from trio_grid.exchange.binance.streams import open_link
+from trio_grid.exchange.binance.subscriptions import Opened, StreamSubscription, open_subscription, subscribe
 from trio_grid.exchange.binance.ws_api import WebSocketApi
 from trio_grid.exchange.interface import AccountSummary, OrderBudget, Subscription, UserStreamEvent
 from trio_grid.exchange.protocol import messages, records, wire
@@ -124,14 +125,17 @@ class UsdmFutures:
         parse = partial(messages.parse_kline, instrument=instrument, ignored=self.ignored)
         return self._market_stream("market", f"{instrument.symbol.lower()}@kline_1m", parse)
 
-    @asynccontextmanager
-    async def _market_stream(
+    def _market_stream(
         self, route: str, stream: str, parse: Callable[[str | bytes], messages.T | None]
-    ) -> AsyncIterator[StreamSubscription[messages.T]]:
+    ) -> AbstractAsyncContextManager[StreamSubscription[messages.T]]:
         resource = self._endpoints.stream_resource(route)
-        async with open_link(self._connect, self._endpoints.ws_url, resource, name=stream, gate=self._gate) as link:
-            early = await subscribe(link, [stream])
-            yield StreamSubscription(link, parse, early)
+        return open_subscription(stream, partial(self._subscribed, stream, resource, stream), parse)
+
+    @asynccontextmanager
+    async def _subscribed(self, name: str, resource: str, stream: str) -> AsyncIterator[Opened]:
+        """Open one connection with a confirmed subscription."""
+        async with open_link(self._connect, self._endpoints.ws_url, resource, name=name, gate=self._gate) as link:
+            yield await subscribe(link, [stream])
 
     # Execution: clock and limits -------------------------------------------------------------------------------------
 
@@ -152,7 +156,11 @@ class UsdmFutures:
         await self._rest.synchronize_clock(again=True)
 
     async def wait_order_entry(self) -> None:
-        """Return when the WebSocket API stands, so that orders take it; without a key, at once."""
+        """Return when the WebSocket API stands, so that orders take it; without a key, at once.
+
+        Raises:
+            LogonRefused: the exchange opens no session for the key.
+        """
         await self._entry.wait_connected()
 
     # Execution: orders -----------------------------------------------------------------------------------------------
@@ -168,6 +176,12 @@ class UsdmFutures:
     async def cancel(self, instrument: Instrument, orders: Sequence[CancelOrder]) -> tuple[CancelResult, ...]:
         """Cancel each order by client order id; raises like `place`."""
         return await self._entry.cancel(instrument, orders)
+
+    async def send(
+        self, instrument: Instrument, cancels: Sequence[CancelOrder], orders: Sequence[PlaceOrder]
+    ) -> tuple[tuple[CancelResult, ...], tuple[PlacementResult, ...]]:
+        """Send cancels, then new orders, in one write; raises like `place`."""
+        return await self._entry.send(instrument, cancels, orders)
 
     async def open_orders(self, instrument: Instrument) -> tuple[OrderRecord, ...]:
         """Return every open order of the account on the symbol, ours and foreign, ascending by order id."""
@@ -247,21 +261,27 @@ class UsdmFutures:
 
         The key is never deleted: every program of the account is given the same one.
         """
-        key = await self._listen_key()
         parse = partial(messages.parse_user_event, instrument=instrument, ignored=self.ignored)
+        async with (
+            open_subscription("user stream", self._user_connection, parse) as subscription,
+            background_nursery() as nursery,
+        ):
+            nursery.start_soon(self._keep_key, subscription)
+            yield subscription
+
+    @asynccontextmanager
+    async def _user_connection(self) -> AsyncIterator[Opened]:
+        """Open one connection of the user stream. Asking for a key that there is already prolongs it."""
+        key = await self._listen_key()
         resource = self._endpoints.stream_resource("private", "stream")
-        url = self._endpoints.ws_url
-        async with open_link(self._connect, url, resource, name="user stream", gate=self._gate) as link:
-            early = await subscribe(link, [key])
-            async with background_nursery() as nursery:
-                nursery.start_soon(self._keep_key, link)
-                yield StreamSubscription(link, parse, early)
+        async with self._subscribed("user stream", resource, key) as opened:
+            yield opened
 
     async def _listen_key(self) -> str:
         body = await self._rest.call(Endpoint.LISTEN_KEY_CREATE)
         return decode(body, wire.WireListenKey, what="listenKey").listen_key
 
-    async def _keep_key(self, link: Link) -> None:
+    async def _keep_key(self, subscription: StreamSubscription[UserStreamEvent]) -> None:
         pause_s = KEY_KEEPALIVE_S
         while True:
             await trio.sleep(pause_s)
@@ -270,7 +290,7 @@ class UsdmFutures:
             except (ExchangeUnreachable, RateLimited) as error:
                 pause_s = max(KEY_RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
             except (ListenKeyGone, RequestRefused) as error:
-                await link.fail(error)
+                await subscription.fail(error)
                 return
             else:
                 pause_s = KEY_KEEPALIVE_S
@@ -312,7 +332,15 @@ async def open_usdm_futures(
         websocket = None
         if signer is not None:
             websocket = WebSocketApi(
-                connect, endpoints.ws_api_url, signer, clock, limits, gate, recv_window_ms, ignored
+                connect,
+                endpoints.ws_api_url,
+                signer,
+                clock,
+                limits,
+                gate,
+                recv_window_ms,
+                ignored,
+                resynchronize=partial(rest.synchronize_clock, again=True),
             )
             nursery.start_soon(websocket.run)  # noqa: ASYNC113 - it has no readiness: orders go by REST until it stands
         entry = OrderEntry(websocket, rest, clock, limits, gate, recv_window_ms, ignored)

@@ -85,7 +85,9 @@ def klines_weight(limit: int) -> int:
 
 WS_PLACE = "order.place"
 WS_CANCEL = "order.cancel"
+WS_LOGON = "session.logon"
 WS_HANDSHAKE_WEIGHT = 5
+WS_LOGON_WEIGHT = 2
 
 
 def decimal_text(value: Decimal) -> str:
