@@ -61,7 +61,8 @@ def add_exchange_parser(subparsers: Any) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="replay recorded klines or trades (CSV, zip, gz; repeat for several files) instead of a synthetic market",
+        help="replay a recording instead of a synthetic market: klines, trades, aggTrades, with them bookTicker and "
+        "bookDepth, or stream messages (CSV, JSON lines, zip, gz; repeat for several files of one symbol)",
     )
     parser.add_argument("--symbol", help="the symbol that is traded (default: BTCUSDT, or what the market files say)")
     parser.add_argument(

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 
 import trio
 
+from tests.exchange.paper.test_paper_replay import written
+from tests.exchange.paper.test_paper_tapes import FRAMES, started
 from tests.exchange.paper_server.raw_client import SYMBOL, RawSocket, raw_rest, raw_socket
 from trio_grid.domain.events import Side
 from trio_grid.domain.instrument import money_units
+from trio_grid.exchange.paper.engine.exchange import AccountSpec
+from trio_grid.exchange.paper.engine.symbols import default_instrument
 from trio_grid.exchange.protocol.market_messages import BookQuote, parse_depth_snapshot, parse_market_data
 from trio_grid.exchange.protocol.order_book import BookState, BookUpdate, OrderBook
 from trio_grid.testing.instruments import BTCUSDT
-from trio_grid.testing.paper import PaperHandle
+from trio_grid.testing.memory_network import MemoryNetwork
+from trio_grid.testing.paper import PaperHandle, open_paper_exchange
 
 STREAMS = "/public/stream?streams=btcusdt@depth@100ms/btcusdt@bookTicker"
 
@@ -98,3 +104,25 @@ async def test_a_lost_message_is_noticed_and_a_new_snapshot_mends_the_book(
             await follower.follow(5)
             assert follower.book.state is BookState.LIVE
     assert follower.compared > 5
+
+
+async def test_a_recorded_book_is_served_by_rest_and_stream_as_it_was(autojump_clock: object, tmp_path: Path) -> None:
+    exchange = started([written(tmp_path, "XYZUSDT-wire.jsonl", FRAMES)], accounts=[AccountSpec(name="ann")])
+    market = default_instrument("XYZUSDT", 1, 2)
+    book, ignored = OrderBook(), Counter[str]()
+    path = "/public/stream?streams=xyzusdt@depth@100ms"
+    async with (
+        open_paper_exchange(exchange, network=MemoryNetwork(), start_ms=exchange.start_ms) as handle,
+        raw_rest(handle) as rest,
+        raw_socket(handle, path) as socket,
+    ):
+        with trio.move_on_after(60.5):
+            while True:
+                found = parse_market_data(json.dumps(await socket.receive()), market, ignored)
+                assert isinstance(found, BookUpdate)
+                if book.apply(found) is BookState.NEEDS_SNAPSHOT:
+                    body = json.dumps(await rest.get("/fapi/v1/depth", symbol="XYZUSDT", limit=1000))
+                    book.take_snapshot(parse_depth_snapshot(body, market))
+    assert (book.state, ignored) == (BookState.LIVE, {})
+    assert book.levels(Side.BUY) == [(999, 250_000_000), (997, 200_000_000), (900, 801_000_000)]
+    assert book.levels(Side.SELL) == [(1_001, 700_000_000), (1_002, 125_000_000), (1_004, 100_000_000)]

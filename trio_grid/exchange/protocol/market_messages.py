@@ -134,6 +134,49 @@ def parse_depth_snapshot(body: bytes | str | msgspec.Raw, instrument: Instrument
     return _snapshot(decode(body, WireSnapshot, what="depth"), instrument)
 
 
+class FrameFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a frame needs of an instrument; `time_ms` is 0 where it has none."""
+
+    price_decimals: int = 0
+    quantity_decimals: int = 0
+    is_trade: bool = False
+    time_ms: int = 0
+
+
+def facts_of_frame(frame: str | bytes) -> FrameFacts:
+    """Return how many decimals a frame's prices and a trade's quantity have, when it was, and whether it is a trade.
+
+    Raises:
+        MalformedAnswer: the frame cannot be read.
+    """
+    kind, event = _recognised(frame)
+    prices: tuple[Decimal, ...] = ()
+    time_ms: int | None = None
+    if kind in ("trade", "aggTrade"):
+        trade = decode(event, WireTrade, what=kind)
+        return FrameFacts(
+            price_decimals=_decimals(trade.price),
+            quantity_decimals=_decimals(trade.quantity),
+            is_trade=True,
+            time_ms=trade.time,
+        )
+    if kind == "bookTicker":
+        quote = decode(event, WireQuote, what=kind)
+        prices, time_ms = (quote.bid, quote.ask), quote.time
+    elif kind == "snapshot":
+        snapshot = decode(event, WireSnapshot, what="depth snapshot")
+        prices, time_ms = tuple(price for price, _ in (*snapshot.bids, *snapshot.asks)), snapshot.time
+    elif kind in ("depthUpdate", "partial depth"):
+        depth = decode(event, WireDepth, what="depthUpdate")
+        prices, time_ms = tuple(price for price, _ in (*depth.bids, *depth.asks)), depth.event_time
+    return FrameFacts(price_decimals=max(map(_decimals, prices), default=0), time_ms=time_ms or 0)
+
+
+def _decimals(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
 def _recognised(frame: str | bytes) -> tuple[str | None, str | bytes | msgspec.Raw]:
     kind, event = unwrap(frame)
     if kind == "depthUpdate" and event is not frame:

@@ -9,7 +9,7 @@ quantities units of 1e-8 of the base asset, since what strangers offer need not 
 from __future__ import annotations
 
 import enum
-import heapq
+from bisect import bisect_left, insort
 
 import msgspec
 
@@ -104,6 +104,10 @@ class OrderBook:
         """Return the levels of a side, best first; empty while they are not known."""
         return [] if self.state is BookState.NEEDS_SNAPSHOT else self._sides[side].ordered(limit)
 
+    def next_price(self, side: Side, price_ticks: int) -> int | None:
+        """Return the nearest price at or behind one where a side has a level; None where there is none or unknown."""
+        return None if self.state is BookState.NEEDS_SNAPSHOT else self._sides[side].next_price(price_ticks)
+
     def _wait(self, update: BookUpdate) -> None:
         self._waiting.append(update)
         if len(self._waiting) > self._max_waiting:
@@ -154,32 +158,35 @@ class _BookSide:
     def __init__(self, direction: int) -> None:
         self.levels: dict[int, int] = {}
         self._direction = direction
-        self._heap: list[int] = []
+        self._order: list[int] = []
+        """Price x direction, so that the best is the first."""
 
     def reset(self, levels: Levels) -> None:
         self.levels = {price: units for price, units in levels if units > 0}
-        self._heap = [self._direction * price for price in self.levels]
-        heapq.heapify(self._heap)
+        self._order = sorted(self._direction * price for price in self.levels)
 
     def change(self, levels: Levels) -> None:
         for price, units in levels:
+            known = price in self.levels
             if units == 0:
-                self.levels.pop(price, None)
+                if known:
+                    del self.levels[price]
+                    del self._order[bisect_left(self._order, self._direction * price)]
                 continue
-            if price not in self.levels:
-                heapq.heappush(self._heap, self._direction * price)
+            if not known:
+                insort(self._order, self._direction * price)
             self.levels[price] = units
 
     def best(self) -> tuple[int, int] | None:
-        # A level that went away is left in the heap until it comes to its top.
-        while self._heap:
-            price = self._direction * self._heap[0]
-            units = self.levels.get(price)
-            if units is not None:
-                return price, units
-            heapq.heappop(self._heap)
-        return None
+        if not self._order:
+            return None
+        price = self._direction * self._order[0]
+        return price, self.levels[price]
+
+    def next_price(self, price_ticks: int) -> int | None:
+        place = bisect_left(self._order, self._direction * price_ticks)
+        return self._direction * self._order[place] if place < len(self._order) else None
 
     def ordered(self, limit: int | None) -> list[tuple[int, int]]:
-        prices = sorted(self.levels, key=lambda price: self._direction * price)
-        return [(price, self.levels[price]) for price in prices[:limit]]
+        prices = [self._direction * key for key in self._order[:limit]]
+        return [(price, self.levels[price]) for price in prices]

@@ -20,7 +20,7 @@ from trio_grid.exchange.paper.engine.mark_candles import MarkCandles
 from trio_grid.exchange.paper.engine.matching_engine import Book
 from trio_grid.exchange.paper.engine.records import PaperOrder
 from trio_grid.exchange.paper.engine.symbols import PaperSymbol
-from trio_grid.exchange.paper.market.interface import Market, MarketStep, TapeRow, Ticker
+from trio_grid.exchange.paper.market.interface import Market, MarketStep, SparseBook, TapeRow, Ticker
 
 RECENT_TRADES = 1_000
 FIRST_ORDER_ID = 1_000_001
@@ -83,7 +83,8 @@ class Desk:
         self.symbol = symbol
         self.market = market
         self.model = model
-        self.book: Book[PaperOrder] = Book(self._level_lots, model)
+        next_price = market.next_price if isinstance(market, SparseBook) else None
+        self.book: Book[PaperOrder] = Book(self._level_lots, model, next_price)
         self.candles = Candles(fills_quiet_minutes=market.fills_quiet_minutes)
         self.mark_candles = MarkCandles()
         self.tape: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)

@@ -60,10 +60,18 @@ class Book(Generic[OrderT]):
 
     `levels` returns the strangers' quantity on a side at a price; the quote is `bid_ticks` / `ask_ticks`. Where the
     strangers' quote would lock or cross an account's order it is taken to be hidden, so the book is never crossed.
+    `next_price` returns the nearest price at or behind one where strangers may offer something; without it every tick
+    is looked at.
     """
 
-    def __init__(self, levels: Callable[[Side, int], int], model: FillModel) -> None:
+    def __init__(
+        self,
+        levels: Callable[[Side, int], int],
+        model: FillModel,
+        next_price: Callable[[Side, int], int | None] | None = None,
+    ) -> None:
         self._levels = levels
+        self._next_price = next_price
         self._model = model
         self._orders: dict[Side, list[tuple[int, int, OrderT]]] = {Side.BUY: [], Side.SELL: []}
         self._taken: dict[tuple[Side, int], int] = {}
@@ -150,11 +158,14 @@ class Book(Generic[OrderT]):
 
     def _stranger_levels(self, side: Side, start: int, limit: int | None, depth: int = 100_000) -> Iterator[int]:
         """Yield the prices at and behind `start` where strangers offer something, nearest first."""
-        for price in range(start, start - depth * side.sign, -side.sign):
-            if price <= 0 or (limit is not None and (price - limit) * side.sign < 0):
+        place = start
+        for _ in range(depth):
+            price = place if self._next_price is None else self._next_price(side, place)
+            if price is None or price <= 0 or (limit is not None and (price - limit) * side.sign < 0):
                 return
             if self.strangers_lots(side, price) > 0:
                 yield price
+            place = price - side.sign
 
     # taking ----------------------------------------------------------------------------------------------------------
 

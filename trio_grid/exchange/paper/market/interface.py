@@ -5,7 +5,7 @@ It must never know accounts or orders. Prices are ticks, quantities lots, times 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -85,4 +85,13 @@ class Market(Protocol):
         Raises:
             ValueError: the document does not belong to this market.
         """
+        ...
+
+
+@runtime_checkable
+class SparseBook(Protocol):
+    """A market that knows where its levels are: its book is searched from level to level, not from tick to tick."""
+
+    def next_price(self, side: Side, price_ticks: int) -> int | None:
+        """Return the nearest price at or behind one where strangers may offer something; None if there is none."""
         ...

@@ -1,8 +1,9 @@
 """Owns the exchange's public dump format: which columns a file has, and its text fields as rows of whole units.
 
 It must never open a file and never guess: a bad field is a fault that names file, line, field and value.
-Klines have 12 columns (or 6: open time and OHLCV), aggTrades 7 or 8, trades 6 or 7; a header is allowed. Times in
-microseconds (spot dumps since 2025) become milliseconds.
+Klines have 12 columns (or 6: open time and OHLCV), aggTrades 7 or 8, trades 6 or 7, bookTicker 7, bookDepth 4; a header
+is allowed. Times in microseconds (spot dumps since 2025) become milliseconds. Rows of the book are read by `book_rows`,
+stream messages by `frames`.
 """
 
 from __future__ import annotations
@@ -51,18 +52,36 @@ class TradeRow(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Where the fields of a file are. `maker` is -1 for klines, which use the five columns from `price` on."""
+    """Where the fields of a file are: the columns of its prices and quantities, and that of the maker's flag or -1.
+
+    `columns` is how many a row must have at least. `is_tape` says that the file holds what was traded.
+    """
 
     kind: str
+    columns: int
     time: int
-    price: int
-    quantity: int
-    maker: int
+    prices: tuple[int, ...]
+    quantities: tuple[int, ...]
+    maker: int = -1
+    is_tape: bool = True
+
+    @property
+    def price(self) -> int:
+        """The first column of a price."""
+        return self.prices[0]
+
+    @property
+    def quantity(self) -> int:
+        """The first column of a quantity."""
+        return self.quantities[0]
 
 
-KLINES = Layout("klines", 0, 1, 5, -1)
-AGG_TRADES = Layout("aggTrades", 5, 1, 2, 6)
-TRADES = Layout("trades", 4, 1, 2, 5)
+KLINES = Layout("klines", 6, 0, (1, 2, 3, 4), (5,))
+AGG_TRADES = Layout("aggTrades", 7, 5, (1,), (2,), 6)
+TRADES = Layout("trades", 6, 4, (1,), (2,), 5)
+BOOK_TICKER = Layout("bookTicker", 7, 5, (1, 3), (2, 4), is_tape=False)
+BOOK_DEPTH = Layout("bookDepth", 4, 0, (), (), is_tape=False)
+FRAMES = Layout("frames", 1, -1, (), ())
 
 
 def fault(row: RawRow, field: str, value: str, allowed: str) -> ConfigError:
@@ -76,7 +95,7 @@ def _is_flag(text: str) -> bool:
 
 def is_header(row: RawRow) -> bool:
     """True if a file's first line names its columns."""
-    return not row.fields[0].strip().lstrip("-").isdigit()
+    return not row.fields[0].strip().lstrip("-")[:1].isdigit()
 
 
 def layout_of(row: RawRow) -> Layout:
@@ -90,12 +109,18 @@ def layout_of(row: RawRow) -> Layout:
         return AGG_TRADES
     if len(fields) in (6, 7) and _is_flag(fields[5]):
         return TRADES
-    if len(fields) in (6, 11, 12) and not any(_is_flag(field) for field in fields):
-        return KLINES
+    if not any(_is_flag(field) for field in fields):
+        if len(fields) in (6, 11, 12):
+            return KLINES
+        if len(fields) == BOOK_TICKER.columns:
+            return BOOK_TICKER
+        if len(fields) == BOOK_DEPTH.columns:
+            return BOOK_DEPTH
     raise ConfigError(
         [
             f"{row.file}, line {row.line}: {len(fields)} columns are neither klines (12 or 6) nor aggTrades (7, 8) "
-            f"nor trades (6, 7) of the public dump format: {','.join(fields)[:120]!r}"
+            f"nor trades (6, 7) nor bookTicker (7) nor bookDepth (4) of the public dump format: "
+            f"{','.join(fields)[:120]!r}"
         ]
     )
 
@@ -138,14 +163,16 @@ def time_of(row: RawRow, index: int, field: str) -> int:
 def needed_decimals(rows: Iterable[RawRow], layout: Layout) -> tuple[int, int]:
     """Return how many decimals the prices and the quantities of some rows need."""
     price_digits = quantity_digits = 0
-    last_price = layout.price + (4 if layout.kind == "klines" else 1)
     for row in rows:
-        for index in range(layout.price, min(last_price, len(row.fields))):
-            price_digits = max(price_digits, len(row.fields[index].strip().partition(".")[2].rstrip("0")))
-        if layout.quantity < len(row.fields):
-            fraction = row.fields[layout.quantity].strip().partition(".")[2]
-            quantity_digits = max(quantity_digits, len(fraction.rstrip("0")))
+        price_digits = max([price_digits, *(_digits(row, index) for index in layout.prices)])
+        quantity_digits = max([quantity_digits, *(_digits(row, index) for index in layout.quantities)])
     return min(price_digits, UNIT_DIGITS), min(quantity_digits, UNIT_DIGITS)
+
+
+def _digits(row: RawRow, index: int) -> int:
+    if index >= len(row.fields):
+        return 0
+    return len(row.fields[index].strip().partition(".")[2].rstrip("0"))
 
 
 class RowReader:
@@ -162,7 +189,8 @@ class RowReader:
         self._tick_text = str(instrument.tick_size)
         self._carry = 0
 
-    def _price(self, row: RawRow, index: int, field: str) -> int:
+    def price(self, row: RawRow, index: int, field: str) -> int:
+        """Return a price in ticks; it must be positive and on the tick."""
         units = units_of(row, index, field)
         ticks, rest = divmod(units, self._tick)
         if rest or ticks <= 0:
@@ -180,10 +208,10 @@ class RowReader:
         """Return a kline; open, high, low and close must be in order."""
         found = KlineRow(
             time_of(row, 0, "open_time"),
-            self._price(row, 1, "open"),
-            self._price(row, 2, "high"),
-            self._price(row, 3, "low"),
-            self._price(row, 4, "close"),
+            self.price(row, 1, "open"),
+            self.price(row, 2, "high"),
+            self.price(row, 3, "low"),
+            self.price(row, 4, "close"),
             self._quantity(row, 5, "volume"),
         )
         if found.high_ticks < max(found.open_ticks, found.close_ticks):
@@ -199,7 +227,7 @@ class RowReader:
             raise fault(row, "is_buyer_maker", row.fields[layout.maker], "true or false")
         return TradeRow(
             time_of(row, layout.time, "time"),
-            self._price(row, layout.price, "price"),
+            self.price(row, layout.price, "price"),
             self._quantity(row, layout.quantity, "quantity"),
             flag == "true",
         )
@@ -209,7 +237,7 @@ def kline_rows(rows: Iterable[RawRow], instrument: Instrument) -> Iterator[Kline
     """Yield klines; opening times must grow from row to row (a gap is kept, a repetition is a fault)."""
     reader, last = RowReader(instrument), -1
     for row in data_rows(rows):
-        _check_columns(row, KLINES)
+        check_columns(row, KLINES)
         kline = reader.kline(row)
         if kline.open_time_ms <= last:
             raise fault(row, "open_time", row.fields[0], f"after {last}, the row before it")
@@ -221,7 +249,7 @@ def trade_rows(rows: Iterable[RawRow], instrument: Instrument, layout: Layout) -
     """Yield trades; times must not fall from row to row."""
     reader, last = RowReader(instrument), -1
     for row in data_rows(rows):
-        _check_columns(row, layout)
+        check_columns(row, layout)
         trade = reader.trade(row, layout)
         if trade.time_ms < last:
             raise fault(row, "time", row.fields[layout.time], f"at or after {last}, the row before it")
@@ -229,7 +257,8 @@ def trade_rows(rows: Iterable[RawRow], instrument: Instrument, layout: Layout) -
         yield trade
 
 
-def _check_columns(row: RawRow, layout: Layout) -> None:
-    needed = 6 if layout.maker < 0 else layout.maker + 1
-    if len(row.fields) < needed:
-        raise ConfigError([f"{row.file}, line {row.line}: {len(row.fields)} columns, {layout.kind} need {needed}"])
+def check_columns(row: RawRow, layout: Layout) -> None:
+    """Refuse a row with too few columns."""
+    if len(row.fields) < layout.columns:
+        found = len(row.fields)
+        raise ConfigError([f"{row.file}, line {row.line}: {found} columns, {layout.kind} need {layout.columns}"])
