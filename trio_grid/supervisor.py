@@ -296,7 +296,13 @@ class Bot:
         await nursery.start(prices.run)
         session_start.refuse_narrow_cells(desk.manager, settings_for(self._config, desk.instrument).lattice)
         self.board.waiting_for = "the klines"
-        regime = await RegimeMonitor.start(nursery, desk, regime_settings(self._config))
+        regime = await RegimeMonitor.start(
+            nursery,
+            desk,
+            regime_settings(self._config),
+            watch=self._config.regime.watch_symbols,
+            silent_s=risk.klines_stale_s,
+        )
         self.board.waiting_for = "the first reconciliation"
         await nursery.start(reconciler.run)
         if self.board.reconciliation is not None:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_grid.config import ConfigError, parse_config, regime_settings
+from trio_grid.config import Config, ConfigError, parse_config, regime_settings
 from trio_grid.config.schema import RegimeConfig
 from trio_grid.config.structure import unwrapped
 from trio_grid.domain.regime import RegimeSettings
 
 SMALLEST = '[grid]\nsymbol = "BTCUSDT"\ninterval = 30\n[size]\nquote_per_level = 200\n'
-NUMBERS = [field.name for field in attrs.fields(RegimeConfig) if unwrapped(field.type)[0] is not bool]
+NUMBERS = [field.name for field in attrs.fields(RegimeConfig) if unwrapped(field.type)[0] in (int, Decimal)]
 
 
 def test_the_defaults_are_the_domain_s_own() -> None:
@@ -57,3 +57,33 @@ def test_thresholds_that_cannot_be_are_refused(override: str, fault: str) -> Non
     with pytest.raises(ConfigError) as caught:
         parse_config(SMALLEST, [f"regime.{override}"])
     assert caught.value.faults[0].startswith(fault)
+
+
+def watching(words: str, *overrides: str) -> Config:
+    return parse_config(SMALLEST, [f"regime.watch_symbols={words}", *overrides])
+
+
+def test_symbols_to_watch_are_a_list_and_there_are_none_by_default() -> None:
+    assert parse_config(SMALLEST).regime.watch_symbols == ()
+    assert watching('["ETHUSDT", "SOLUSDT"]').regime.watch_symbols == ("ETHUSDT", "SOLUSDT")
+    assert watching("[]").regime.watch_symbols == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "overrides", "told"),
+    [
+        ('"ETHUSDT"', [], '"ETHUSDT" is refused; allowed: a list of texts, symbols such as ETHUSDT, in capitals'),
+        ("[1]", [], "a list is refused; allowed: a list of texts"),
+        ('["ethusdt"]', [], '["ethusdt"] is refused; allowed: a list of texts, symbols such as ETHUSDT'),
+        ('["ETHUSDT", "ETHUSDT"]', [], "none twice, at most 9"),
+        (str([f"COIN{n}USDT" for n in range(10)]).replace("'", '"'), [], "none twice, at most 9"),
+        ('["BTCUSDT"]', [], "allowed: symbols other than BTCUSDT, which is always watched"),
+        ('["ETHUSDT"]', ["regime.anomaly_brake=false"], "allowed: only with anomaly_brake = true"),
+        ('["ETHUSDT"]', ["paper.market=btc.csv"], "allowed: none with paper.market"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused_with_its_path(words: str, overrides: list[str], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        watching(words, *overrides)
+    assert "$.regime.watch_symbols: " in str(caught.value)
+    assert told in str(caught.value)

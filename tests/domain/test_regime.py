@@ -18,6 +18,7 @@ from trio_grid.domain.regime import (
     RegimeSettings,
     anomaly_brake,
     classify,
+    has_vote,
     wilder_rsi,
 )
 
@@ -168,6 +169,28 @@ def test_a_symbol_without_the_klines_has_no_vote() -> None:
     assert anomaly_brake([falling, level[:50], []])
     assert not anomaly_brake([])
     assert not anomaly_brake([[], falling])
+
+
+@pytest.mark.parametrize("spare", [0, 10])
+def test_where_a_watched_window_begins_and_ends_changes_no_reading(spare: int) -> None:
+    # Ten minutes before the traded symbol's window and two after it; the early fall is seen only with the ten.
+    traded = crash(200)[:100]
+    watched = [kline(minute, 100_000) for minute in range(-10, 0)] + crash(12, 102)
+    slow_release = RegimeSettings(brake_release_klines=99)
+    assert not classify(traded, slow_release, watched=[watched[10 - spare :]]).brake
+
+
+def test_a_vote_needs_the_klines_up_to_the_traded_symbol_s_last_close() -> None:
+    traded, watched = KlineWindow(), KlineWindow(spare=10)
+    assert not has_vote(traded, watched)
+    for one in crash(90):
+        traded.add(one)
+    for minute, one in enumerate(crash(90, 101)):
+        if minute != 85:
+            watched.add(one)
+        assert has_vote(traded, watched) is False
+    watched.add(crash(90)[85])
+    assert has_vote(traded, watched)
 
 
 # A function of the last 100 klines alone -----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ through memory and time is Trio's, so that MockClock rules it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,12 @@ def waves(amplitude_ticks: int, period_ms: int) -> PricePath:
 class PathMarket:
     """A market whose mid price follows a path, with a trade at the price in every step; fit for `PaperExchange`."""
 
-    symbol = "BTCUSDT"
     follows_wall_clock = True
     fills_quiet_minutes = True
 
-    def __init__(self, path: PricePath) -> None:
+    def __init__(self, path: PricePath, symbol: str = "BTCUSDT") -> None:
         self.path = path
+        self.symbol = symbol
         self.start_ms = START_MS
         self.depth_lots = 20
         self.tape_lots = 500
@@ -294,12 +294,17 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    folder: Path, path: PricePath = still, *, limits: LimitSettings | None = None, fill_model: str = "queue"
+    folder: Path,
+    path: PricePath = still,
+    *,
+    limits: LimitSettings | None = None,
+    fill_model: str = "queue",
+    beside: Sequence[PathMarket] = (),
 ) -> AsyncIterator[Bench]:
-    """Open an exchange in memory whose BTCUSDT follows a path."""
+    """Open an exchange in memory whose BTCUSDT follows a path, with further markets beside it."""
     market = PathMarket(path)
     exchange = PaperExchange(
-        [(paper_symbol(default_instrument("BTCUSDT")), market)],
+        [(paper_symbol(default_instrument(one.symbol)), one) for one in (market, *beside)],
         accounts=[AccountSpec(name=KEY, balance_units=10_000 * 10**8)],
         fill_model=fill_model,
     )

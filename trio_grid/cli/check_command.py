@@ -24,7 +24,7 @@ from trio_grid.domain.instrument import RATE_SCALE, Instrument, PriceTicks, mone
 from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.settings import GridSettings, Mode, Trailing
 from trio_grid.domain.snapshot import LadderRow, ladder
-from trio_grid.errors import ConfigError
+from trio_grid.errors import ConfigError, RequestRefused
 from trio_grid.exchange.binance.usdm_futures import UsdmFutures
 
 ASK_TIMEOUT_S = 30.0
@@ -41,6 +41,7 @@ class Facts:
     balance: Decimal | None
     leverage: int | None
     source: str
+    faults: tuple[str, ...] = ()
 
 
 def add_check_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -99,13 +100,15 @@ async def _ask(config: Config, venue: Venue) -> Facts:
 async def _ask_client(config: Config, venue: Venue, client: UsdmFutures) -> Facts:
     await client.synchronize_clock()
     instrument = await client.instrument(config.grid.symbol)
+    unwatched = [text for symbol in config.regime.watch_symbols if (text := await _unwatchable(client, symbol))]
     half_ticks = 0
     async with client.book_tickers(instrument) as tickers:
         async for ticker in tickers:
             half_ticks = ticker.half_ticks
             break
     if venue.signer is None:
-        return Facts(instrument, half_ticks, None, config.account.leverage, f"{venue.name}, without a key")
+        leverage = config.account.leverage
+        return Facts(instrument, half_ticks, None, leverage, f"{venue.name}, without a key", tuple(unwatched))
     account = await client.account(instrument)
     if account.hedge_mode:
         complain("fault: the account is in hedge mode; a grid needs one-way mode")
@@ -115,7 +118,18 @@ async def _ask_client(config: Config, venue: Venue, client: UsdmFutures) -> Fact
         money_decimal(account.wallet_balance_units),
         config.account.leverage or account.leverage,
         venue.name,
+        tuple(unwatched),
     )
+
+
+async def _unwatchable(client: UsdmFutures, symbol: str) -> str:
+    """Return why the anomaly brake could not watch a symbol; empty if the exchange has its 1-minute klines."""
+    where = f"$.regime.watch_symbols: {symbol}"
+    try:
+        klines = await client.klines(await client.instrument(symbol), limit=2)
+    except RequestRefused as error:
+        return f"{where} is refused by the exchange: {error.message}; allowed: symbols that it trades"
+    return "" if klines else f"{where} has no 1-minute klines; allowed: symbols that are traded"
 
 
 class LadderPlan:
@@ -154,7 +168,7 @@ class LadderPlan:
         self.faults = self._faults()
 
     def _faults(self) -> list[str]:
-        faults = []
+        faults = list(self._facts.faults)
         if self.narrow:
             faults.append(
                 f"$.grid: {len(self.narrow)} cells of the first window cannot earn their fees (one tick plus a"
@@ -311,4 +325,12 @@ def _head(config: Config, facts: Facts) -> list[str]:
             else "accepted"
         ),
         f"exit policy {config.exit.policy.value}; journal {config.journal.path}",
+        _watched(config),
     ]
+
+
+def _watched(config: Config) -> str:
+    if not config.regime.anomaly_brake:
+        return "the anomaly brake is off"
+    symbols = [config.grid.symbol, *config.regime.watch_symbols]
+    return f"the anomaly brake watches the 1-minute klines of {', '.join(symbols)}"

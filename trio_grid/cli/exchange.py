@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ import attrs
 import msgspec
 import trio
 
+from trio_grid.config.schema import SYMBOL
 from trio_grid.domain.instrument import MoneyUnits, NotRepresentable, money_units
 from trio_grid.errors import ConfigError, TrioGridError
 from trio_grid.exchange.paper.build import build_exchange
@@ -39,7 +41,7 @@ class ExchangeOptions:
     """What the command was asked for; `port` 0 takes any free one."""
 
     market_files: tuple[Path, ...] = ()
-    symbol: str | None = None
+    symbols: tuple[str, ...] = ()
     speed: float = 1.0
     port: int = 0
     seed: int = 1
@@ -64,7 +66,15 @@ def add_exchange_parser(subparsers: Any) -> None:
         help="replay a recording instead of a synthetic market: klines, trades, aggTrades, with them bookTicker and "
         "bookDepth, or stream messages (CSV, JSON lines, zip, gz; repeat for several files of one symbol)",
     )
-    parser.add_argument("--symbol", help="the symbol that is traded (default: BTCUSDT, or what the market files say)")
+    parser.add_argument(
+        "--symbol",
+        action="append",
+        type=_symbol,
+        default=[],
+        metavar="SYMBOL",
+        help="the symbol that is traded (default: BTCUSDT, or what the market files say); without market files it may"
+        " be given several times, for a synthetic market each",
+    )
     parser.add_argument(
         "--speed", type=_speed, default=1.0, metavar="N", help="exchange seconds per second (default: 1)"
     )
@@ -104,7 +114,7 @@ def exchange_command(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code: 0 after SIGINT or SIGTERM, 2 when it cannot start."""
     options = ExchangeOptions(
         market_files=tuple(arguments.market),
-        symbol=arguments.symbol,
+        symbols=tuple(arguments.symbol),
         speed=arguments.speed,
         port=arguments.port,
         seed=arguments.seed,
@@ -162,7 +172,8 @@ def make_server(options: ExchangeOptions) -> PaperServer:
     exchange = build_exchange(
         start_ms=_wall_ms(),
         seed=options.seed,
-        symbol=options.symbol,
+        symbol=options.symbols[0] if options.symbols else None,
+        further=options.symbols[1:],
         market_files=options.market_files,
         accounts=tuple(AccountSpec(name=key.account, balance_units=balance) for key, balance in accounts),
     )
@@ -227,6 +238,12 @@ def _speed(text: str) -> float:
     if not 0 < speed < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return speed
+
+
+def _symbol(text: str) -> str:
+    if not re.fullmatch(SYMBOL, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no symbol; allowed: one such as BTCUSDT, in capitals")
+    return text
 
 
 def _port(text: str) -> int:

@@ -172,6 +172,7 @@ class PaperHost:
             instrument=paper_instrument(self._config),
             start_price=float(paper.start_price),
             settings=market_character(float(paper.volatility)),
+            further=self._config.regime.watch_symbols,
         )
 
     def _restore(self, exchange: PaperExchange) -> None:

@@ -157,6 +157,9 @@ def _state_lines(snapshot: PositionSnapshot, board: StatusBoard) -> Iterator[tup
             f"{'  STALE' if reading.stale else ''}  stride {snapshot.stride}",
             "",
         )
+        if board.watched:
+            votes = ", ".join(name if votes else f"{name} (no klines)" for name, votes in board.watched.items())
+            yield f"         brake watches {snapshot.symbol}, {votes}", ""
     summary = board.reconciliation
     stream = "up" if board.user_stream_up else "DOWN"
     checked = (

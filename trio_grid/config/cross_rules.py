@@ -150,6 +150,20 @@ def regime_thresholds(config: Config) -> Iterator[Fault]:
         yield "$.regime.volume_klines", f"{regime.volume_klines} is refused; allowed: {allowed}"
 
 
+def watched_symbols(config: Config) -> Iterator[Fault]:
+    """The traded symbol votes anyway; a recording has no other market; a brake that is off watches nothing."""
+    regime, traded = config.regime, config.grid.symbol
+    if not regime.watch_symbols:
+        return
+    given, path = shown(regime.watch_symbols), "$.regime.watch_symbols"
+    if traded in regime.watch_symbols:
+        yield path, f"{given} is refused; allowed: symbols other than {traded}, which is always watched"
+    if not regime.anomaly_brake:
+        yield path, f"{given} is refused; allowed: only with anomaly_brake = true, which alone looks at them"
+    if config.exchange.kind is ExchangeKind.PAPER and config.paper.market is not None:
+        yield path, f"{given} is refused; allowed: none with paper.market, since the recording holds {traded} alone"
+
+
 CROSS_RULES: tuple[CrossRule, ...] = (
     exchange_addresses,
     exchange_keys,
@@ -162,6 +176,7 @@ CROSS_RULES: tuple[CrossRule, ...] = (
     notional_covers_a_level,
     patience,
     regime_thresholds,
+    watched_symbols,
 )
 
 

@@ -105,6 +105,20 @@ class Pattern:
 
 
 @attrs.frozen
+class Each:
+    """Every text of a list must match a regular expression, none may stand there twice, and there is a most of them."""
+
+    expression: str
+    words: str
+    most: int
+
+    def holds(self, value: Any) -> bool:
+        """Return whether the list keeps all of that."""
+        fits = all(re.fullmatch(self.expression, text) is not None for text in value)
+        return fits and len(set(value)) == len(value) <= self.most
+
+
+@attrs.frozen
 class Hidden:
     """Marks a setting whose value no fault may show: people paste secrets into it by mistake."""
 

@@ -12,10 +12,12 @@ from typing import Annotated
 
 import attrs
 
-from trio_grid.config.rules import Above, Address, AtLeast, AtMost, Decimals, Hidden, Pattern
+from trio_grid.config.rules import Above, Address, AtLeast, AtMost, Decimals, Each, Hidden, Pattern
 from trio_grid.config.secret import KeyType
 from trio_grid.domain.settings import Mode, OnLimit, Spacing, Trailing
 
+SYMBOL = r"[A-Z0-9]{2,20}(_[0-9]{6})?"
+WatchedSymbols = Each(SYMBOL, "symbols such as ETHUSDT, in capitals, none twice, at most 9", 9)
 Milli = Decimals(3)
 EnvironmentName = Pattern(r"[A-Z_][A-Z0-9_]{0,99}", "the NAME of an environment variable, in capitals")
 RestAddress = Address("https", "http")
@@ -141,7 +143,7 @@ class GridConfig:
     Anchor and spacing are fixed for the life of a journal; changing them needs an empty book and `run --new-lattice`.
     """
 
-    symbol: Annotated[str, Pattern(r"[A-Z0-9]{2,20}(_[0-9]{6})?", "a symbol such as BTCUSDT, in capitals")]
+    symbol: Annotated[str, Pattern(SYMBOL, "a symbol such as BTCUSDT, in capitals")]
     """The instrument to trade."""
     mode: Mode = Mode.LONG
     """`long` buys below the price and sells what it bought, `short` the reverse, `neutral` does both."""
@@ -225,7 +227,10 @@ class RegimeConfig:
     liquidity_filter: bool = True
     """No openings while the market is THIN."""
     anomaly_brake: bool = True
-    """No new buys while the price falls below its average on heavy volume."""
+    """No new buys while the price falls below its average on heavy volume, on the majority of the watched symbols."""
+    watch_symbols: Annotated[tuple[str, ...], WatchedSymbols] = ()
+    """Symbols that the anomaly brake watches beside the traded one, which it always watches. One whose klines are not
+    all there has no vote; the embedded exchange gives each a synthetic market of its own."""
     rsi_period: Annotated[int, AtLeast(2), AtMost(99)] = 14
     """Period of Wilder's RSI; all periods and counts are closed 1-minute klines."""
     bull_above_rsi: Annotated[int, AtLeast(50), AtMost(100)] = 70

@@ -30,6 +30,7 @@ TYPE_WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "a text",
     Path: "the path of a file",
+    tuple[str, ...]: "a list of texts",
 }
 Table = Mapping[str, Any]
 
@@ -67,8 +68,10 @@ def shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     elif isinstance(value, dict):
         return "a table"
-    elif isinstance(value, list):
-        return "a list"
+    elif isinstance(value, list | tuple):
+        if not all(isinstance(part, str) for part in value):
+            return "a list"
+        text = f"[{', '.join(shown(part) for part in value)}]"
     elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         return "a number of many digits"
     else:
@@ -108,7 +111,9 @@ def strictly(base: Any, value: Any) -> Any:
         return value
     if base is Path and isinstance(value, str) and value and value.isprintable():
         return Path(value).expanduser()
-    if issubclass(base, enum.Enum) and isinstance(value, str):
+    if base == tuple[str, ...] and isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    if isinstance(base, type) and issubclass(base, enum.Enum) and isinstance(value, str):
         return base(value)
     raise TypeError
 

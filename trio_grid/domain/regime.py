@@ -90,13 +90,16 @@ class RegimeSettings(msgspec.Struct, frozen=True, kw_only=True):
 class KlineWindow:
     """The closed klines of the last 100 minutes, whatever the order and repetition in which they arrive.
 
-    The newest kline ever added ends the window. A kline of a minute that is known replaces the older word.
+    The newest kline ever added ends the window. A kline of a minute that is known replaces the older word. `spare`
+    older minutes are kept as well: the window of a watched symbol may end before the traded symbol's or after it, and
+    the last 100 minutes of the one must be in the other.
     """
 
-    __slots__ = ("_by_minute",)
+    __slots__ = ("_by_minute", "_kept")
 
-    def __init__(self) -> None:
+    def __init__(self, spare: int = 0) -> None:
         self._by_minute: dict[int, Kline] = {}
+        self._kept = WINDOW_KLINES + spare
 
     def __repr__(self) -> str:
         """Return how full the window is."""
@@ -114,16 +117,16 @@ class KlineWindow:
             )
         klines = self._by_minute
         newest = max(klines, default=kline.open_time_ms)
-        if kline.open_time_ms <= newest - WINDOW_KLINES * MINUTE_MS or klines.get(kline.open_time_ms) == kline:
+        if kline.open_time_ms <= newest - self._kept * MINUTE_MS or klines.get(kline.open_time_ms) == kline:
             return False
         klines[kline.open_time_ms] = kline
-        oldest = max(newest, kline.open_time_ms) - (WINDOW_KLINES - 1) * MINUTE_MS
+        oldest = max(newest, kline.open_time_ms) - (self._kept - 1) * MINUTE_MS
         for minute in [minute for minute in klines if minute < oldest]:
             del klines[minute]
         return True
 
     def klines(self) -> tuple[Kline, ...]:
-        """Return the klines in ascending order, at most 100."""
+        """Return the klines in ascending order, at most 100 and the spare ones."""
         return tuple(self._by_minute[minute] for minute in sorted(self._by_minute))
 
     def missing_minutes(self) -> tuple[int, ...]:
@@ -140,7 +143,12 @@ class KlineWindow:
     @property
     def gapless(self) -> bool:
         """Whether the last 100 minutes are all there."""
-        return len(self._by_minute) == WINDOW_KLINES
+        return len(self._by_minute) >= WINDOW_KLINES and not self.missing_minutes()
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Open time of the newest minute; None when nothing was ever added."""
+        return max(self._by_minute, default=None)
 
 
 def classify(
@@ -149,7 +157,8 @@ def classify(
     """Return the regime at the close of the last kline: a function of the last 100 klines and nothing else.
 
     `klines` are the traded symbol's closed 1-minute klines, ascending; `watched` are those of further symbols, which
-    vote on the anomaly brake only. With fewer than 100 klines, or a minute missing among them, the reading is stale.
+    vote on the anomaly brake only, with their klines of the same 100 minutes. With fewer than 100 klines of the traded
+    symbol, or a minute missing among them, the reading is stale; a watched symbol that lacks klines only has no vote.
 
     Raises:
         ValueError: a kline is still open.
@@ -171,7 +180,7 @@ def classify(
         trend=trend,
         volatility=_volatility(atr, settings),
         liquidity=_liquidity([kline.volume_lots for kline in run], settings),
-        brake=anomaly_brake([run, *watched], settings),
+        brake=anomaly_brake([run, *(_between(run, further) for further in watched)], settings),
         stale=False,
         atr_ticks=math.floor(atr[-1]),
         size_factor_milli=max(settings.smallest_size_milli, factor, 100),
@@ -184,8 +193,10 @@ def anomaly_brake(watched: Sequence[Sequence[Kline]], settings: RegimeSettings |
 
     A symbol shows an anomaly in a minute when, over the 20 closed klines that end with it, its close is below their
     mean close and its volume above their mean volume x 3.0. The brake goes on when more than half of the symbols that
-    have these klines show one, and is released after five closed klines in a row in which no majority does. Walked
-    forward over the first symbol's last 100 minutes, from released; integers only.
+    have these klines show one, and is released after five closed klines in a row in which no majority does. What a
+    symbol without these klines would say is unknown: it has no vote, so that it can neither outvote an anomaly that is
+    seen nor hold the brake for as long as its data is missing. Walked forward over the first symbol's last 100 minutes,
+    from released; integers only.
     """
     settings = settings or _DEFAULTS
     if not watched or not watched[0]:
@@ -201,6 +212,17 @@ def anomaly_brake(watched: Sequence[Sequence[Kline]], settings: RegimeSettings |
             calm += 1
             on = on and calm < settings.brake_release_klines
     return on
+
+
+def has_vote(traded: KlineWindow, watched: KlineWindow, settings: RegimeSettings | None = None) -> bool:
+    """Return whether a watched symbol votes on the anomaly brake at the traded symbol's last close."""
+    last_ms = traded.newest_ms
+    return last_ms is not None and last_ms in _anomalies(watched.klines(), [last_ms], settings or _DEFAULTS)
+
+
+def _between(run: Sequence[Kline], klines: Sequence[Kline]) -> list[Kline]:
+    """Return the klines of the minutes of a run: what lies before or after must change no reading."""
+    return [kline for kline in klines if run[0].open_time_ms <= kline.open_time_ms <= run[-1].open_time_ms]
 
 
 def wilder_rsi(closes: Sequence[float], period: int = 14) -> list[float | None]:

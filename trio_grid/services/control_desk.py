@@ -70,6 +70,7 @@ class ControlDesk:
             "foreign_orders": None if summary is None else summary.foreign_orders,
             "leverage": board.leverage,
             "margin_type": board.margin_type,
+            "watched": {name: "votes" if votes else "no vote, klines missing" for name, votes in board.watched.items()},
             "alerts": list(board.alerts),
         }
 

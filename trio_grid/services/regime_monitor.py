@@ -3,29 +3,38 @@
 A `RegimeMonitor` cannot be built without being started (R9, S5): `await RegimeMonitor.start(nursery, desk)` returns
 when the subscription is confirmed and a first reading has been given. It must never stop an exit: readings concern
 openings.
+
+The traded symbol makes the reading, and is the clock of it; the watched ones only vote on the anomaly brake. A close of
+the traded symbol waits a moment for theirs, and a vote that comes later makes a reading of its own: each is a function
+of the closed klines alone.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
+from functools import partial
 
 import trio
 
 from trio_grid.domain.events import Kline, RegimeReading
-from trio_grid.domain.regime import KlineWindow, RegimeSettings, classify
+from trio_grid.domain.regime import MINUTE_MS, KlineWindow, RegimeSettings, classify, has_vote
 from trio_grid.errors import ExchangeError
 from trio_grid.services.desk import Desk
 from trio_grid.services.log_line import line
 from trio_grid.services.reconnect import Backoff, Reconnector, is_transient
+from trio_grid.services.watched_klines import FETCHED, INTERVAL, WatchedKlines
 
 log = logging.getLogger(__name__)
 
-INTERVAL = "1m"
-FETCHED = 130
-"""Klines asked for by REST: the last 100 closed ones, the open one, and room for a slow start."""
+VOTES_WITHIN_S = 2.0
+"""How long a close of the traded symbol waits for the watched symbols' closes of the same minute: the exchange sends
+them within a fraction of it, each on a connection of its own, and an early reading would brake on half of the votes."""
 MOST_WAITING = 1_000
 """Closed klines that may wait for the reading, should REST hang for long; older ones are fetched again."""
+
+DEFAULT_SILENT_S = 100.0
 
 _STARTED_IN_A_NURSERY = object()
 
@@ -33,7 +42,15 @@ _STARTED_IN_A_NURSERY = object()
 class RegimeMonitor:
     """The loop of the klines. Made by `start` alone."""
 
-    def __init__(self, desk: Desk, settings: RegimeSettings, permission: object) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        settings: RegimeSettings,
+        permission: object,
+        *,
+        watch: Sequence[str] = (),
+        silent_s: float = DEFAULT_SILENT_S,
+    ) -> None:
         if permission is not _STARTED_IN_A_NURSERY:
             raise TypeError(
                 "a RegimeMonitor is made by `await RegimeMonitor.start(nursery, desk)`, which starts it (R9)"
@@ -47,6 +64,7 @@ class RegimeMonitor:
         self._reconnector = Reconnector("kline stream", desk.backoff(), self._lost)
         self._confirmed = trio.Event()
         self._must_fetch = True
+        self._watched = [WatchedKlines(desk, symbol, silent_s=silent_s, changed=self._voted) for symbol in watch]
         self.reading: RegimeReading | None = None
 
     def __repr__(self) -> str:
@@ -55,16 +73,38 @@ class RegimeMonitor:
         return f"<RegimeMonitor {self._desk.instrument.symbol} {'no reading' if reading is None else reading.trend}>"
 
     @classmethod
-    async def start(cls, nursery: trio.Nursery, desk: Desk, settings: RegimeSettings | None = None) -> RegimeMonitor:
-        """Start a monitor in the nursery and return it once it has given its first reading."""
-        monitor: RegimeMonitor = await nursery.start(cls._launch, desk, settings or RegimeSettings())
+    async def start(
+        cls,
+        nursery: trio.Nursery,
+        desk: Desk,
+        settings: RegimeSettings | None = None,
+        *,
+        watch: Sequence[str] = (),
+        silent_s: float = DEFAULT_SILENT_S,
+    ) -> RegimeMonitor:
+        """Start a monitor in the nursery and return it once it has given its first reading.
+
+        `watch` names further symbols for the anomaly brake; a stream of theirs that says nothing for `silent_s` is
+        opened anew (the watchdog sees to the traded symbol's).
+
+        Raises:
+            StartRefused: the exchange has no such symbol.
+        """
+        launch = partial(cls._launch, desk, settings or RegimeSettings(), watch, silent_s)
+        monitor: RegimeMonitor = await nursery.start(launch)
         return monitor
 
     @classmethod
     async def _launch(
-        cls, desk: Desk, settings: RegimeSettings, *, task_status: trio.TaskStatus[RegimeMonitor]
+        cls,
+        desk: Desk,
+        settings: RegimeSettings,
+        watch: Sequence[str],
+        silent_s: float,
+        *,
+        task_status: trio.TaskStatus[RegimeMonitor],
     ) -> None:
-        await cls(desk, settings, _STARTED_IN_A_NURSERY)._run(task_status)
+        await cls(desk, settings, _STARTED_IN_A_NURSERY, watch=watch, silent_s=silent_s)._run(task_status)
 
     def reconnect(self, reason: str) -> None:
         """Drop the connection and open another one."""
@@ -75,6 +115,9 @@ class RegimeMonitor:
     async def _run(self, task_status: trio.TaskStatus[RegimeMonitor]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reconnector.run, self._read)
+            for watched in self._watched:
+                self._desk.board.waiting_for = f"the klines of {watched.symbol}"
+                await nursery.start(watched.run)
             await self._confirmed.wait()
             await self._classify_for_ever(task_status)
 
@@ -115,17 +158,33 @@ class RegimeMonitor:
             if self._must_fetch or not self._window.gapless:
                 self._must_fetch = False
                 await self._fetch()
+            await self._await_votes()
             self._give()
             if not self._started:
                 self._started = True
                 task_status.started(self)
-            await self._wake.wait()
+            if not self._must_fetch:  # a subscription that came back while the votes were awaited
+                await self._wake.wait()
 
     _started = False
 
     def _take_closed(self) -> None:
         while self._closed:
             self._window.add(self._closed.popleft())
+
+    def _voted(self) -> None:
+        self._wake.set()
+
+    async def _await_votes(self) -> None:
+        """Wait a moment for the watched symbols that have all minutes but the traded symbol's last."""
+        with trio.move_on_after(VOTES_WITHIN_S):
+            while True:
+                last = self._window.newest_ms
+                if last is None or all(watched.window.newest_ms != last - MINUTE_MS for watched in self._watched):
+                    return
+                self._wake = trio.Event()
+                await self._wake.wait()
+                self._take_closed()
 
     async def _fetch(self) -> None:
         """Fill the window by REST; a transient error is waited out, since the stream may be the next to speak."""
@@ -154,7 +213,12 @@ class RegimeMonitor:
             return
 
     def _give(self) -> None:
-        reading = classify(self._window.klines(), self._settings)
+        reading = classify(
+            self._window.klines(), self._settings, [watched.window.klines() for watched in self._watched]
+        )
+        self._desk.board.watched = {
+            watched.symbol: has_vote(self._window, watched.window, self._settings) for watched in self._watched
+        }
         if reading == self.reading:
             return
         self.reading = self._desk.board.reading = reading

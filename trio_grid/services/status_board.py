@@ -47,6 +47,8 @@ class StatusBoard:
     kline: Kline | None = None
     kline_at: float | None = None
     reading: RegimeReading | None = None
+    watched: dict[str, bool] = attrs.Factory(dict)
+    """Which further symbols the anomaly brake watches, and whether each has a vote: all of the klines that it needs."""
     user_stream_up: bool = False
     user_stream_losses: int = 0
     user_event_at: float | None = None
