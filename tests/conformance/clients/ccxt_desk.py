@@ -95,3 +95,9 @@ class Desk:
         """Return the signed position."""
         rows = self.client.fetch_positions([SYMBOL])
         return float(sum(row["contracts"] * (1 if row["side"] == "long" else -1) for row in rows))
+
+    def flatten(self) -> None:
+        """Leave no order and no position: one so near to the market may have traded meanwhile."""
+        self.client.cancel_all_orders(SYMBOL)
+        if position := self.position():
+            self.market("sell" if position > 0 else "buy", abs(position))

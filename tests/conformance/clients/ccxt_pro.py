@@ -1,7 +1,6 @@
 """ccxt pro: the same REST operations through the asynchronous class, and everything over WebSocket."""
 
 import asyncio
-import inspect
 import re
 from functools import cached_property, partial, partialmethod
 from typing import Any
@@ -12,34 +11,10 @@ import ccxt.pro
 import ccxt_sync
 import ccxt_ws_api
 from ccxt_desk import SYMBOL, Desk
-from harness import PATIENCE_S, Suite, Target, seen
+from harness import Plain, Suite, Target, seen
 
 suite = Suite()
 suite.include(ccxt_ws_api.suite)
-
-
-class Plain:
-    """An asynchronous client, called from another thread as if it were a plain one."""
-
-    def __init__(self, client: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self.unwrapped, self._loop = client, loop
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.unwrapped, name)
-        if not callable(value):
-            return value
-
-        def call(*args: Any, **named: Any) -> Any:
-            answer = value(*args, **named)
-            if not inspect.isawaitable(answer):
-                return answer
-            return asyncio.run_coroutine_threadsafe(_awaited(answer), self._loop).result(PATIENCE_S)
-
-        return call
-
-
-async def _awaited(answer: Any) -> Any:
-    return await answer
 
 
 class LoopbackSession:

@@ -77,7 +77,7 @@ def price_match(desk: Desk) -> None:
     order = desk.client.create_order(SYMBOL, "limit", "buy", 0.01, None, {"priceMatch": "QUEUE_5"})
     assert order["status"] == "open"
     assert order["price"] > 0
-    desk.client.cancel_order(order["id"], SYMBOL)
+    desk.flatten()
 
 
 @suite.operation("test order")

@@ -46,6 +46,30 @@ class Target:
         return self.rest_url.partition("://")[2]
 
 
+class NotOffered(Exception):
+    """The client has no call for what was asked."""
+
+
+class Plain:
+    """An asynchronous object, called from another thread as if it were a plain one; `unwrapped` is the object."""
+
+    def __init__(self, unwrapped: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.unwrapped, self._loop = unwrapped, loop
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.unwrapped, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **named: Any) -> Any:
+            answer = value(*args, **named)
+            if not inspect.isawaitable(answer):
+                return answer
+            return asyncio.run_coroutine_threadsafe(_result(answer), self._loop).result(PATIENCE_S)
+
+        return call
+
+
 class Suite:
     """The operations of one client, in the order in which they were written down."""
 
@@ -89,6 +113,8 @@ class Suite:
         for name, body in self._bodies.items():
             try:
                 await asyncio.wait_for(_called(body, desk), PATIENCE_S)
+            except NotOffered as error:
+                report(name, "not offered", str(error))
             except Exception as error:
                 report(name, "failed", told(error))
                 hung |= isinstance(error, TimeoutError) and not inspect.iscoroutinefunction(body)
