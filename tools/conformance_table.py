@@ -37,9 +37,24 @@ class Client:
 CLIENTS = (
     Client("ccxt", "ccxt", "ccxt", "ccxt", "ccxt_sync.py"),
     Client("ccxt-pro", "ccxt pro", "ccxt", "ccxt", "ccxt_pro.py"),
+    Client("python-binance", "python-binance", "python-binance", "python-binance", "python_binance.py"),
+    Client(
+        "futures-connector",
+        "futures-connector",
+        "futures-connector",
+        "binance-futures-connector",
+        "futures_connector.py",
+    ),
+    Client(
+        "official-sdk",
+        "official SDK",
+        "official-sdk",
+        "binance-sdk-derivatives-trading-usds-futures",
+        "official_sdk.py",
+    ),
 )
 
-REQUIREMENTS = {"ccxt": "ccxt"}
+REQUIREMENTS = {client.environment: client.package for client in CLIENTS}
 """By environment: what its lock is made from (`just lock`)."""
 
 OPERATIONS: dict[str, tuple[str, ...]] = {

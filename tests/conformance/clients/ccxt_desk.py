@@ -9,6 +9,7 @@ import requests.adapters
 from harness import Target
 
 SYMBOL = "BTC/USDT:USDT"
+LOT = 0.001
 
 
 def redirect(urls: dict[str, Any], target: Target) -> None:

@@ -10,7 +10,7 @@ import ccxt
 import ccxt.pro
 import ccxt_sync
 import ccxt_ws_api
-from ccxt_desk import SYMBOL, Desk
+from ccxt_desk import LOT, SYMBOL, Desk
 from harness import Plain, Suite, Target, seen
 
 suite = Suite()
@@ -80,9 +80,9 @@ class ProDesk(Desk):
             await client.close()
 
     async def trade(self) -> None:
-        """Buy and sell."""
+        """Buy and sell one lot: a trade that cannot come in parts."""
         for side in ("buy", "sell"):
-            await self.pro.create_order(SYMBOL, "market", side, 0.01)
+            await self.pro.create_order(SYMBOL, "market", side, LOT)
 
     async def cancel_all(self) -> None:
         """Cancel what rests, of which there is one order at least."""
@@ -165,7 +165,7 @@ async def user_orders(desk: ProDesk) -> None:
 @suite.operation("user stream: trades")
 async def user_trades(desk: ProDesk) -> None:
     trades = await seen(desk.pro.watch_my_trades(SYMBOL), desk.trade)
-    assert trades[0]["amount"] == 0.01
+    assert trades[0]["amount"] == LOT
     assert trades[0]["fee"]["cost"] > 0
 
 

@@ -14,7 +14,7 @@ from binance.error import ClientError
 from binance.um_futures import UMFutures
 from binance.websocket.um_futures.websocket_client import UMFuturesWebsocketClient
 from harness import PATIENCE_S, NotOffered, Suite, Target
-from raw_desk import SYMBOL, RawDesk
+from raw_desk import LOT, SYMBOL, RawDesk
 
 suite = Suite()
 
@@ -79,7 +79,7 @@ class Desk(RawDesk):
             parameters.setdefault("origClientOrderIdList", None)
         return getattr(self.client, METHODS[route])(**parameters)
 
-    def code_of(self, error: BaseException) -> int:
+    def code_of(self, error: Any) -> int:
         """Return the code of a ClientError."""
         assert type(error) is ClientError, repr(error)
         assert error.status_code in (400, 401, 429)
@@ -167,8 +167,9 @@ def _place_and_cancel(desk: Desk) -> None:
 
 
 def _trade(desk: Desk) -> None:
-    desk.market("BUY")
-    desk.market("SELL")
+    """Buy and sell one lot: a trade that cannot come in parts."""
+    desk.market("BUY", LOT)
+    desk.market("SELL", LOT)
 
 
 @suite.operation("user stream: orders")
@@ -180,7 +181,7 @@ def user_orders(desk: Desk) -> None:
 @suite.operation("user stream: trades")
 def user_trades(desk: Desk) -> None:
     trade = desk.user_event("TRADE_LITE", lambda: _trade(desk))
-    assert (trade["s"], Decimal(trade["l"])) == (SYMBOL, Decimal("0.01"))
+    assert (trade["s"], Decimal(trade["l"])) == (SYMBOL, Decimal(LOT))
 
 
 @suite.operation("user stream: balances")
@@ -192,7 +193,7 @@ def user_balances(desk: Desk) -> None:
 @suite.operation("user stream: positions")
 def user_positions(desk: Desk) -> None:
     update = desk.user_event("ACCOUNT_UPDATE", lambda: _trade(desk))["a"]
-    assert [(row["s"], Decimal(row["pa"])) for row in update["P"]] == [(SYMBOL, Decimal("0.01"))]
+    assert [(row["s"], Decimal(row["pa"])) for row in update["P"]] == [(SYMBOL, Decimal(LOT))]
 
 
 suite.include(raw_account.suite)

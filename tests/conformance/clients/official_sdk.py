@@ -140,7 +140,9 @@ class Desk(RawDesk):
                 for order in parameters["batchOrders"]
             ]
             parameters["batchOrders"] = [INNER[route](**order) for order in orders]
-        answer = getattr(self.sdk.rest_api, METHODS[route])(**{snake(name): value for name, value in parameters.items()})
+        answer = getattr(self.sdk.rest_api, METHODS[route])(
+            **{snake(name): value for name, value in parameters.items()}
+        )
         data = plain(answer.data())
         WARNINGS.check()
         return data
@@ -150,7 +152,7 @@ class Desk(RawDesk):
         texts, WARNINGS.texts = WARNINGS.texts, []
         return texts
 
-    def code_of(self, error: BaseException) -> int:
+    def code_of(self, error: Any) -> int:
         """Return the code of one of the SDK's errors, whose class must go with it."""
         kinds: dict[int, type] = {-1003: TooManyRequestsError, -1015: TooManyRequestsError, -2015: UnauthorizedError}
         assert isinstance(error, BadRequestError | TooManyRequestsError | UnauthorizedError), repr(error)

@@ -11,8 +11,8 @@ import raw_market
 import raw_orders
 from binance import AsyncClient, BinanceSocketManager
 from binance.exceptions import BinanceAPIException
-from harness import PATIENCE_S, NotOffered, Plain, Suite, Target, seen
-from raw_desk import SYMBOL, RawDesk
+from harness import PATIENCE_S, NotOffered, Plain, Suite, Target, refused_later, seen
+from raw_desk import LOT, SYMBOL, RawDesk
 
 suite = Suite()
 
@@ -96,12 +96,12 @@ class Desk(RawDesk):
         if parameters.get("type") == "STOP_MARKET":
             raise NotOffered("the client sends conditional types to the algo endpoint by itself")
         if route not in METHODS:
-            raise NotOffered(f"no method for {route} that sends what the exchange documents")
+            raise NotOffered(f"no method for {route} (the one for PUT batchOrders signs the list before encoding it)")
         if route == "DELETE batchOrders":
             parameters["orderidlist"] = parameters.pop("orderIdList")
         return getattr(self.client, METHODS[route])(**parameters)
 
-    def code_of(self, error: BaseException) -> int:
+    def code_of(self, error: Any) -> int:
         """Return the code of a BinanceAPIException."""
         assert type(error) is BinanceAPIException, repr(error)
         assert error.status_code in (400, 401, 429)
@@ -197,8 +197,9 @@ async def stream_order_book(desk: Desk) -> None:
 
 
 def _trade(desk: Desk) -> None:
-    desk.market("BUY")
-    desk.market("SELL")
+    """Buy and sell one lot: a trade that cannot come in parts."""
+    desk.market("BUY", LOT)
+    desk.market("SELL", LOT)
 
 
 @suite.operation("user stream: orders")
@@ -210,7 +211,7 @@ async def user_orders(desk: Desk) -> None:
 @suite.operation("user stream: trades")
 async def user_trades(desk: Desk) -> None:
     trade = await desk.user_event("TRADE_LITE", lambda: _trade(desk))
-    assert (trade["s"], Decimal(trade["l"])) == (SYMBOL, Decimal("0.01"))
+    assert (trade["s"], Decimal(trade["l"])) == (SYMBOL, Decimal(LOT))
 
 
 @suite.operation("user stream: balances")
@@ -278,12 +279,8 @@ async def ed25519_signed(desk: Desk) -> None:
 
 @suite.operation("error: over the WebSocket API")
 async def errors(desk: Desk) -> None:
-    try:
-        await desk.client.unwrapped.ws_futures_cancel_order(symbol=SYMBOL, orderId=123_456_789)
-    except BinanceAPIException as error:
-        assert desk.code_of(error) == -2011
-    else:
-        raise AssertionError("an unknown order was cancelled")
+    cancel = desk.client.unwrapped.ws_futures_cancel_order(symbol=SYMBOL, orderId=123_456_789)
+    await refused_later(BinanceAPIException, cancel, code=-2011)
 
 
 suite.include(raw_account.suite)

@@ -6,10 +6,11 @@ Owns the operations' needs; each client's script says which of its methods stand
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from harness import NotRaised, Target
+from harness import NotOffered, NotRaised, Target
 
 SYMBOL = "BTCUSDT"
 TICK = Decimal("0.1")
+LOT = "0.001"
 
 
 class RawDesk:
@@ -26,7 +27,7 @@ class RawDesk:
         """
         raise NotImplementedError
 
-    def code_of(self, error: BaseException) -> int:
+    def code_of(self, error: Any) -> int:
         """Return the exchange's code in an exception; raises AssertionError when it is not of the client's class."""
         raise NotImplementedError
 
@@ -88,8 +89,10 @@ class RawDesk:
         """Ask, and assert that the client raises its own exception with this code."""
         try:
             answer = self.ask(route, **parameters)
+        except NotOffered:
+            raise
         except Exception as error:
-            found = self.code_of(error)
-            assert found == code, f"{found} instead of {code}: {error!r}"
-            return
-        raise NotRaised(f"{code} was expected, the answer is {answer!r}")
+            if (found := self.code_of(error)) != code:
+                raise AssertionError(f"{found} instead of {code}") from error
+        else:
+            raise NotRaised(f"{code} was expected, the answer is {answer!r}")

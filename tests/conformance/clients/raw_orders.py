@@ -9,8 +9,8 @@ from raw_desk import SYMBOL, RawDesk
 suite = Suite()
 
 
-def _state(order: Any) -> tuple[str, Decimal]:
-    return order["status"], Decimal(order["executedQty"])
+def _state(order: Any) -> tuple[str, float]:
+    return order["status"], float(order["executedQty"])
 
 
 @suite.operation("LIMIT GTC")
@@ -19,7 +19,7 @@ def limit_gtc(desk: RawDesk) -> None:
     assert _state(order) == ("NEW", 0)
     assert _state(desk.cancel(order)) == ("CANCELED", 0)
     crossing = desk.limit(price=desk.taking_price("BUY"))
-    assert _state(desk.query(crossing)) == ("FILLED", Decimal("0.01"))
+    assert _state(desk.query(crossing)) == ("FILLED", 0.01)
     desk.market("SELL")
 
 
@@ -27,14 +27,14 @@ def limit_gtc(desk: RawDesk) -> None:
 def limit_ioc(desk: RawDesk) -> None:
     assert _state(desk.limit(timeInForce="IOC", newOrderRespType="RESULT")) == ("EXPIRED", 0)
     filled = desk.limit(timeInForce="IOC", newOrderRespType="RESULT", price=desk.taking_price("BUY"))
-    assert _state(filled) == ("FILLED", Decimal("0.01"))
+    assert _state(filled) == ("FILLED", 0.01)
     desk.market("SELL")
 
 
 @suite.operation("LIMIT FOK")
 def limit_fok(desk: RawDesk) -> None:
     filled = desk.limit(timeInForce="FOK", newOrderRespType="RESULT", price=desk.taking_price("BUY"))
-    assert _state(filled) == ("FILLED", Decimal("0.01"))
+    assert _state(filled) == ("FILLED", 0.01)
     desk.market("SELL")
 
 
@@ -55,10 +55,10 @@ def limit_gtd(desk: RawDesk) -> None:
 
 @suite.operation("MARKET")
 def market(desk: RawDesk) -> None:
-    assert _state(desk.market("BUY")) == ("FILLED", Decimal("0.01"))
+    assert _state(desk.market("BUY")) == ("FILLED", 0.01)
     accepted = desk.ask("POST order", symbol=SYMBOL, side="SELL", type="MARKET", quantity="0.010")
     assert accepted["status"] == "NEW"
-    assert _state(desk.query(accepted)) == ("FILLED", Decimal("0.01"))
+    assert _state(desk.query(accepted)) == ("FILLED", 0.01)
 
 
 @suite.operation("reduce-only")

@@ -8,7 +8,7 @@ from typing import Any
 
 from binance_common.signature import Signers
 from harness import PATIENCE_S, Suite
-from raw_desk import SYMBOL
+from raw_desk import LOT, SYMBOL
 
 suite = Suite()
 
@@ -93,8 +93,9 @@ async def _user_events(desk: Any, act: Callable[[], object], count: int) -> list
 
 
 def _trade(desk: Any) -> None:
-    desk.market("BUY")
-    desk.market("SELL")
+    """Buy and sell one lot: a trade that cannot come in parts."""
+    desk.market("BUY", LOT)
+    desk.market("SELL", LOT)
 
 
 @suite.operation("user stream: orders")
@@ -106,7 +107,7 @@ async def user_orders(desk: Any) -> None:
 @suite.operation("user stream: trades")
 async def user_trades(desk: Any) -> None:
     _, lite, _, trade = await _user_events(desk, lambda: _trade(desk), 4)
-    assert (lite.s, Decimal(lite.l)) == (SYMBOL, Decimal("0.01"))
+    assert (lite.s, Decimal(lite.l)) == (SYMBOL, Decimal(LOT))
     assert (trade.o.x, trade.o.t) == ("TRADE", lite.t)
 
 
@@ -119,7 +120,7 @@ async def user_balances(desk: Any) -> None:
 @suite.operation("user stream: positions")
 async def user_positions(desk: Any) -> None:
     _, _, update, _ = await _user_events(desk, lambda: _trade(desk), 4)
-    assert [(row.s, Decimal(row.pa)) for row in update.a.P] == [(SYMBOL, Decimal("0.01"))]
+    assert [(row.s, Decimal(row.pa)) for row in update.a.P] == [(SYMBOL, Decimal(LOT))]
 
 
 def _result(answer: Any) -> Any:

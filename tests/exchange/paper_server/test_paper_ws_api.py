@@ -2,6 +2,7 @@ import base64
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -127,6 +128,16 @@ async def test_session_logs_on_with_ed25519_only(handle: PaperHandle, socket: Ra
     assert (await socket.request({"id": 8, "method": "session.logout"}))["result"]["apiKey"] is None
     order["timestamp"] = handle.now_ms()
     assert (await socket.request({"id": 9, "method": "order.place", "params": order}))["status"] == 401
+
+
+async def test_a_percent_encoded_signature_is_taken_too(handle: PaperHandle, socket: RawSocket) -> None:
+    """python-binance signs with Ed25519 as if the signature went into an address."""
+    params = with_ed25519({"timestamp": handle.now_ms()})
+    encoded = params | {"signature": quote(params["signature"], safe="")}
+    assert encoded != params
+    assert (await socket.request({"id": 1, "method": "account.status", "params": encoded}))["status"] == 200
+    wrong = encoded | {"timestamp": params["timestamp"] - 1}
+    assert (await socket.request({"id": 2, "method": "account.status", "params": wrong}))["error"]["code"] == -1022
 
 
 @pytest.mark.parametrize(

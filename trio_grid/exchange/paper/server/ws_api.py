@@ -15,7 +15,7 @@ import msgspec
 
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal, Refusal
 from trio_grid.exchange.paper.server.api_tables import WEBSOCKET_METHODS
-from trio_grid.exchange.paper.server.authentication import ApiKey, check_time
+from trio_grid.exchange.paper.server.authentication import ApiKey, check_time, percent_decoded
 from trio_grid.exchange.paper.server.disturbance import Delivery, Transport
 from trio_grid.exchange.paper.server.operations import Operation, Security, fixed, literal_parameters
 from trio_grid.exchange.paper.server.request_gate import Answer, Credentials, RequestGate
@@ -89,7 +89,7 @@ class WebSocketApiSession:
         return Credentials(
             key=parameters.get("apiKey", ""),
             payload=websocket_payload(parameters),
-            signature=parameters.get("signature"),
+            signature=_signature(parameters),
         )
 
     async def _local(self, weight: int, answer: Any) -> Answer:
@@ -102,7 +102,7 @@ class WebSocketApiSession:
         if key.secret is not None:
             raise PaperRefusal(-4056, "HMAC_SHA256 API key is not supported.")
         check_time(parameters, now_ms, enforced=self._gate.clock.runs_at_real_speed)
-        signature = parameters.get("signature")
+        signature = _signature(parameters)
         if not signature:
             raise Refusal.MANDATORY.refuse("signature")
         self._gate.keys.verify(key, websocket_payload(parameters), signature)
@@ -136,6 +136,12 @@ class WebSocketApiSession:
             counts = [wire_limit(limit, count) for limit, count in answer.order_counts]
             body["rateLimits"] = counts if answer.order_counts_only and counts else [weight, *counts]
         return msgspec.json.encode(body)
+
+
+def _signature(parameters: Mapping[str, str]) -> str | None:
+    """Return the signature; some clients percent-encode a Base64 one as if it went into an address."""
+    signature = parameters.get("signature")
+    return signature if signature is None else percent_decoded(signature.encode())
 
 
 def _checked_id(request_id: msgspec.Raw) -> msgspec.Raw:
