@@ -80,7 +80,7 @@ def test_liquidation_orders_are_listed_apart() -> None:
     ann.market("BUY", 15_000)
     assert exchange.force_orders("ann", {}, START_MS) == []
     assert exchange.adl_quantiles("ann", SYMBOL, START_MS) == [
-        {"symbol": "TESTUSDT", "adlQuantile": {"LONG": 0, "SHORT": 0, "BOTH": 1}}
+        {"symbol": "TESTUSDT", "adlQuantile": {"LONG": 0, "SHORT": 0, "BOTH": 0}}
     ]
     market.add(quote(100, 500, 502))
     exchange.advance(START_MS + 100)

@@ -67,6 +67,7 @@ class PaperAccount:
         self.income: deque[Income] = deque()
         self.amendments: deque[Amendment] = deque(maxlen=MOST_AMENDMENTS)
         self.moves: deque[MarginMove] = deque()
+        self.margin_calls: set[str] = set()
         self.update_time_ms = 0
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 
 from trio_grid.exchange.paper.engine.account_queries import page, window
 from trio_grid.exchange.paper.engine.candles import INTERVALS, close_time_of
+from trio_grid.exchange.paper.engine.deleveraging import ADL_CLIENT_ID, quantile
 from trio_grid.exchange.paper.engine.desk import Desk, PublicTrade
 from trio_grid.exchange.paper.engine.mark_candles import MarkCandle
 from trio_grid.exchange.paper.engine.market_queries import MarketQueries
@@ -22,9 +23,8 @@ from trio_grid.exchange.paper.engine.wire import mark_text, order_body, quantity
 Params = Mapping[str, str]
 Body = dict[str, Any]
 
-LIQUIDATION_PREFIX = "autoclose-"
-"""How the client id of an order that liquidates begins."""
-CLOSE_TYPES = ("LIQUIDATION", "ADL")
+CLOSE_TYPES = {"LIQUIDATION": "autoclose-", "ADL": ADL_CLIENT_ID}
+"""How the client ids of forced orders begin."""
 
 
 class ContractQueries(MarketQueries):
@@ -109,7 +109,7 @@ class ContractQueries(MarketQueries):
     # forced closings -------------------------------------------------------------------------------------------------
 
     def force_orders(self, account: str, params: Params, now_ms: int) -> list[Body]:
-        """Return an account's liquidation orders of a window of at most seven days, ascending."""
+        """Return an account's orders of liquidations and deleveraging of a window of at most seven days, ascending."""
         self.advance(now_ms)
         kind, limit = params.get("autoCloseType", ""), limit_of(params, 50, 100)
         if kind and kind not in CLOSE_TYPES:
@@ -117,12 +117,12 @@ class ContractQueries(MarketQueries):
         start, end = window(params, self.now_ms)
         desks = [self.desk_of(params["symbol"])] if params.get("symbol") else list(self.desks.values())
         orders = self.account_of(account).orders
-        # Nobody is ever deleveraged here, so that type has no orders.
+        prefixes = tuple(prefix for name, prefix in CLOSE_TYPES.items() if kind in ("", name))
         rows: list[tuple[Desk, PaperOrder]] = [
             (desk, order)
             for desk in desks
             for order in orders.get(desk.name, {}).values()
-            if kind != "ADL" and order.client_order_id.startswith(LIQUIDATION_PREFIX) and start <= order.time_ms <= end
+            if order.client_order_id.startswith(prefixes) and start <= order.time_ms <= end
         ]
         rows.sort(key=lambda row: row[1].time_ms)
         chosen = page(rows, limit, "startTime" in params)
@@ -130,17 +130,24 @@ class ContractQueries(MarketQueries):
         return [{**body, "pair": body["symbol"], "cumBase": body["executedQty"]} for body in bodies]
 
     def adl_quantiles(self, account: str, params: Params, now_ms: int) -> list[Body]:
-        """Return the places of an account's positions in the queue of deleveraging: the last, for nobody is ever."""
+        """Return the places of an account's positions in the queue of deleveraging.
+
+        The two sides of a cross symbol in hedge mode have one place, and HEDGE says so in place of BOTH.
+        """
         self.advance(now_ms)
+        owner, places = self.account_of(account), dict[str, dict[str, int]]()
         wanted = self.desk_of(params["symbol"]).name if params.get("symbol") else None
-        places: dict[str, dict[str, int]] = {}
-        for symbol, side, _ in self.account_of(account).held():
-            if wanted in (None, symbol):
-                places.setdefault(symbol, dict.fromkeys(("LONG", "SHORT", "BOTH"), 0))[side.value] = 1
+        for symbol in dict.fromkeys(symbol for symbol, _, _ in owner.held() if wanted in (None, symbol)):
+            desk = self.desks[symbol]
+            sides = {side.value: quantile(self.settlement, desk, owner, side) for side in owner.sides}
+            third = "HEDGE" if owner.hedge and not owner.setting(symbol).isolated else "BOTH"
+            if third == "HEDGE" and all(owner.position(symbol, side).lots for side in owner.sides):
+                sides = dict.fromkeys(sides, max(sides.values()))
+            places[symbol] = dict.fromkeys(("LONG", "SHORT", third), 0) | sides
         return [{"symbol": symbol, "adlQuantile": sides} for symbol, sides in places.items()]
 
     def adl_risk(self, params: Params, now_ms: int) -> Body | list[Body]:
-        """Return the risk of deleveraging of a symbol, or of all: low, since the insurance fund pays whatever it is."""
+        """Return the risk of deleveraging of a symbol, or of all: low, since strangers nearly always take all."""
         self.advance(now_ms)
         desks = [self.desk_of(params["symbol"])] if params.get("symbol") else list(self.desks.values())
         rows = [{"symbol": desk.name, "adlRisk": "low", "updateTime": self.now_ms} for desk in desks]

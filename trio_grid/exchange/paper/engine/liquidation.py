@@ -1,4 +1,4 @@
-"""Owns liquidation: when a wallet no longer carries its positions, and how they are taken over.
+"""Owns liquidation: when a wallet is close to its end, when it no longer carries its positions, and what follows.
 
 It must never touch what is still carried: an isolated position falls alone, the cross wallet with all that is cross.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 from trio_grid.domain.events import RecordStatus, Side
 from trio_grid.exchange.paper.engine import wire
 from trio_grid.exchange.paper.engine.account import PaperAccount, fee_units
+from trio_grid.exchange.paper.engine.deleveraging import bankruptcy_ticks, deleverage
 from trio_grid.exchange.paper.engine.desk import Desk, MarketEvent
-from trio_grid.exchange.paper.engine.margin import Place, health
+from trio_grid.exchange.paper.engine.margin import Health, Place, health
 from trio_grid.exchange.paper.engine.records import PaperOrder
 from trio_grid.exchange.paper.engine.settlement import ER_LIQUIDATED, Settlement
 from trio_grid.exchange.paper.engine.wire_market import force_order_event
 
+MARGIN_CALL_PERCENT = 80
+"""A wallet is warned when its maintenance margin comes to this part of its balance."""
+CROSS = "cross"
 LIQUIDATION_FEE_RATE = 1_250_000
 """Parts of 1e-8 of the liquidated notional that go to the insurance fund: 1.25 %, the symbol's `liquidationFee`."""
 
@@ -21,14 +25,32 @@ LIQUIDATION_FEE_RATE = 1_250_000
 def liquidate_if_due(settlement: Settlement, account: PaperAccount, now_ms: int) -> None:
     """Take over every position whose wallet, with its unrealized PnL, is below its maintenance margin."""
     if next(account.held(), None) is None:
+        account.margin_calls.clear()
         return
     state = health(account, settlement.marks())
+    _warn(settlement, account, state, now_ms)
     for place, (balance, maintenance) in state.isolated.items():
         if balance < maintenance:
             _liquidate_isolated(settlement, account, place, now_ms)
     balance, maintenance = state.cross
     if maintenance and balance < maintenance:
         _liquidate_cross(settlement, account, now_ms)
+
+
+def _warn(settlement: Settlement, account: PaperAccount, state: Health, now_ms: int) -> None:
+    """Tell a MARGIN_CALL for each wallet that has come close to its end, once until it is well again."""
+    wallets: dict[str, tuple[tuple[int, int], list[Place]]] = {
+        f"{name} {side.value}": (amounts, [(name, side)]) for (name, side), amounts in state.isolated.items()
+    }
+    crossed = [(name, side) for name, side, _ in account.held() if (name, side) not in state.isolated]
+    wallets[CROSS] = (state.cross, crossed)
+    account.margin_calls &= wallets.keys()
+    for key, ((balance, maintenance), places) in wallets.items():
+        if maintenance == 0 or maintenance * 100 < balance * MARGIN_CALL_PERCENT:
+            account.margin_calls.discard(key)
+        elif balance >= maintenance and key not in account.margin_calls:
+            account.margin_calls.add(key)
+            settlement.tell_margin_call(account, places, now_ms)
 
 
 def _liquidate_isolated(settlement: Settlement, account: PaperAccount, place: Place, now_ms: int) -> None:
@@ -73,6 +95,7 @@ def _close_by_force(settlement: Settlement, account: PaperAccount, place: Place,
     """Close a position in the book with an `autoclose-` order and return that order, filled."""
     desk, lots = settlement.desks[place[0]], account.position(*place).lots
     side = Side.SELL if lots > 0 else Side.BUY
+    bankruptcy = bankruptcy_ticks(settlement, account, place)
     order_id = desk.take_order_id()
     limit = 1 if side is Side.SELL else desk.symbol.instrument.max_price_ticks
     order = PaperOrder(
@@ -85,7 +108,10 @@ def _close_by_force(settlement: Settlement, account: PaperAccount, place: Place,
     settlement.tell_order(order, "NEW")
     settlement.take(desk, order, limit, now_ms, execution="CALCULATED")
     if order.is_open:
-        # Nobody is left in the book: the insurance fund takes the rest over at the last price.
+        # Nobody is left in the book: those who won by the move give it up, beginning with the largest winner.
+        deleverage(settlement, order, bankruptcy, now_ms)
+    if order.is_open:
+        # Nobody is left at all: the insurance fund takes the rest over at the last price.
         settlement.fill(order, desk.last_ticks, order.remaining_lots, now_ms, maker=False,
                         trade_id=desk.take_trade_id(), execution="CALCULATED")  # fmt: skip
         settlement.knock_out(account, desk.name, now_ms)

@@ -45,6 +45,7 @@ class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
     leverage: int
     hedge: bool = False
     multi_assets: bool = False
+    margin_calls: list[str] = []
     fee_burn: bool = False
     wallet_units: int
     update_time_ms: int
@@ -120,6 +121,7 @@ def _account_state(account: PaperAccount) -> _AccountState:
         leverage=account.leverage,
         hedge=account.hedge,
         multi_assets=account.multi_assets,
+        margin_calls=sorted(account.margin_calls),
         fee_burn=account.fee_burn,
         wallet_units=account.wallet_units,
         update_time_ms=account.update_time_ms,
@@ -232,6 +234,7 @@ def _restore_desk(desk: Desk, state: _DeskState) -> None:
 def _restore_account(exchange: PaperExchange, state: _AccountState) -> None:
     account = PaperAccount(state.name, state.asset, state.leverage)
     account.wallet_units, account.update_time_ms = state.wallet_units, state.update_time_ms
+    account.margin_calls.update(state.margin_calls)
     account.hedge, account.multi_assets, account.fee_burn = state.hedge, state.multi_assets, state.fee_burn
     account.settings, account.positions = state.settings, state.positions
     for symbol, orders in state.orders.items():

@@ -13,6 +13,7 @@ from trio_grid.domain.instrument import RATE_SCALE
 from trio_grid.exchange.paper.engine.account import PaperAccount
 from trio_grid.exchange.paper.engine.account_settings import AccountSettings
 from trio_grid.exchange.paper.engine.brackets import notional_cap_units
+from trio_grid.exchange.paper.engine.deleveraging import quantile
 from trio_grid.exchange.paper.engine.desk import Desk
 from trio_grid.exchange.paper.engine.margin import AccountMargin, PositionMargin, liquidation_price, position_margin
 from trio_grid.exchange.paper.engine.records import PositionSide
@@ -80,7 +81,7 @@ class PositionQueries(AccountSettings):
             "maintMargin": money_text(row.maintenance_units),
             "positionInitialMargin": money_text(row.position_initial_units),
             "openOrderInitialMargin": money_text(row.order_initial_units),
-            "adl": 1 if position.lots else 0,
+            "adl": quantile(self.settlement, desk, owner, side),
             "bidNotional": money_text(row.bid_units),
             "askNotional": money_text(row.ask_units),
             "updateTime": position.update_time_ms,
@@ -107,7 +108,7 @@ class PositionQueries(AccountSettings):
             "isolatedWallet": _isolated_text(row, position.isolated_units),
             "updateTime": position.update_time_ms,
             "isolated": row.isolated,
-            "adlQuantile": 1 if position.lots else 0,
+            "adlQuantile": quantile(self.settlement, desk, owner, side),
         }
 
     # balances --------------------------------------------------------------------------------------------------------

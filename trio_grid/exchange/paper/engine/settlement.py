@@ -22,8 +22,10 @@ from trio_grid.exchange.paper.engine.margin import (
     AccountMargin,
     ExtraOrder,
     Marks,
+    Place,
     account_margin,
     notional_at_mark,
+    position_margin,
     unrealized_units,
 )
 from trio_grid.exchange.paper.engine.records import Income, PaperOrder, PaperTrade, PositionSide
@@ -179,6 +181,17 @@ class Settlement:
                 rows.append(wire.position_event_row(desk.symbol, position, side, profit, isolated=isolated))
         payload = wire.account_event(account, reason, change_units, now_ms, rows)
         self.events.append(UserEvent(account.name, "ACCOUNT_UPDATE", now_ms, payload))
+
+    def tell_margin_call(self, account: PaperAccount, places: list[Place], now_ms: int) -> None:
+        """Write down a MARGIN_CALL for the positions of one wallet."""
+        isolated, rows = account.setting(places[0][0]).isolated, []
+        for name, side in places:
+            desk, position = self.desks[name], account.position(name, side)
+            margin = position_margin(account, desk.marks, side)
+            amounts = (desk.mark_half_ticks, margin.unrealized_units, margin.maintenance_units)
+            rows.append(wire.margin_call_row(desk.symbol, position, side, *amounts, isolated=isolated))
+        payload = wire.margin_call_event(account, rows, now_ms, cross=not isolated)
+        self.events.append(UserEvent(account.name, "MARGIN_CALL", now_ms, payload))
 
     def pay_funding(self, desk: Desk, now_ms: int) -> None:
         """Pay -position x mark x rate to every account with a position; nothing before the market's first price.

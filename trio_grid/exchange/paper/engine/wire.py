@@ -301,3 +301,26 @@ def position_event_row(
         "ma": symbol.instrument.margin_asset,
         "bep": plain(break_even_price(symbol, position)),
     }
+
+
+def margin_call_event(account: PaperAccount, positions: list[Body], time_ms: int, *, cross: bool) -> Body:
+    """Return a MARGIN_CALL; only that of the cross wallet tells the wallet."""
+    wallet = {"cw": _trimmed_money(account.cross_units)} if cross else {}
+    return {"e": "MARGIN_CALL", "E": time_ms, **wallet, "p": positions}
+
+
+def margin_call_row(
+    symbol: PaperSymbol, position: Position, side: PositionSide, half_ticks: int, unrealized: int, maintenance: int,
+    *, isolated: bool,
+) -> Body:  # fmt: skip
+    """Return a position inside MARGIN_CALL."""
+    return {
+        "s": symbol.name,
+        "ps": side.value,
+        "pa": _trimmed_quantity(symbol, position.lots),
+        "mt": "ISOLATED" if isolated else "CROSSED",
+        "iw": _trimmed_money(position.isolated_units),
+        "mp": plain(Decimal(mark_text(symbol, half_ticks))),
+        "up": _trimmed_money(unrealized),
+        "mm": _trimmed_money(maintenance),
+    }
