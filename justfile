@@ -65,6 +65,10 @@ search *args: (_setup "requirements-dev.txt")
 conformance *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python -m tools.conformance {{ args }}
 
+# The whole bot in virtual time under faults drawn from seeds: `just sim --seeds 1..200 --hours 1`
+sim *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/trio-grid simulate {{ args }}
+
 # Explore every state of the core that bounds allow (the plain tests take small ones): `just model --slots 2 --air 2`
 model *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python -m tests.model {{ args }}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,8 @@ class RunOptions:
     """True in simulated runs: a thread would outrun the virtual clock."""
     strategy: Strategy | None = None
     """What decides instead of `GridStrategy`."""
+    random_bytes: Callable[[int], bytes] = os.urandom
+    """Where a new journal's bot id comes from; seeded in simulated runs."""
 
 
 class Bot:
@@ -206,7 +209,11 @@ class Bot:
         )
         self.board.leverage, self.board.margin_type = account.leverage, account.margin_type
         identity = self._journal.establish_identity(
-            instrument, settings.lattice, created_ms=execution.now_ms(), venue=self._options.venue
+            instrument,
+            settings.lattice,
+            created_ms=execution.now_ms(),
+            venue=self._options.venue,
+            random_bytes=self._options.random_bytes,
         )
         self._bot_id = identity.bot_id
         state = recover(self._journal, strategy=self._options.strategy)

@@ -19,6 +19,7 @@ from trio_grid.cli.exchange import add_exchange_parser
 from trio_grid.cli.journal_commands import add_journal_parser
 from trio_grid.cli.output import complain
 from trio_grid.cli.run_command import add_run_parser
+from trio_grid.cli.simulate import add_simulate_parser
 from trio_grid.domain.strategy import Strategy
 from trio_grid.errors import TrioGridError
 
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_check_parser(commands)
     add_control_parsers(commands)
     add_journal_parser(commands)
+    add_simulate_parser(commands)
     return parser
 
 
