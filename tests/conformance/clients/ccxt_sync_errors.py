@@ -141,7 +141,7 @@ def too_many_open_orders(desk: Desk) -> None:
 
 @suite.operation("error: unknown route")
 def unknown_route(desk: Desk) -> None:
-    refused(ccxt.ExchangeError, lambda: desk.binance.request("noSuchRoute", "fapiPublic"), code=-5000)
+    refused(ccxt.ExchangeError, lambda: desk.binance.request("noSuchRoute", ["fapiPublic"]), code=-5000)
 
 
 @suite.operation("error: too many orders")
