@@ -13,7 +13,10 @@ from tests.exchange.paper_server.raw_client import RawRest, RawSocket, raw_rest,
 from tests.exchange.protocol_table import ROOT, Row, functions_of, read_rows
 from trio_grid.exchange.paper.engine.refusals import Refusal
 from trio_grid.exchange.paper.server.api_tables import REST_ROUTES, WEBSOCKET_METHODS
-from trio_grid.exchange.paper.server.stream_names import Topic, parse_stream_name
+from trio_grid.exchange.paper.server.spot_stream_names import parse_spot_stream_name
+from trio_grid.exchange.paper.server.spot_tables import REMOVED_ROUTES, SPOT_METHODS, SPOT_ROUTES
+from trio_grid.exchange.paper.server.spot_ws_api import CONNECTION_METHODS
+from trio_grid.exchange.paper.server.stream_names import SPOT_TOPICS, Topic, parse_stream_name
 from trio_grid.testing.paper import open_paper_exchange
 
 ROWS = read_rows()

@@ -11,7 +11,7 @@ from trio_grid.exchange import paper
 
 FOLDER = Path(paper.__file__).parent
 FORBIDDEN = {"trio", "httpx", "sqlite3", "time", "logging", "os", "random", "secrets", "uuid", "threading", "asyncio"}
-PURE = sorted(file for folder in ("engine", "market") for file in (FOLDER / folder).glob("*.py"))
+PURE = sorted(file for folder in ("engine", "market", "spot") for file in (FOLDER / folder).glob("*.py"))
 ONLY_CLASS_RANDOM = {"synthetic"}
 
 

@@ -55,7 +55,7 @@ def stop(process: subprocess.Popen[bytes], with_signal: signal.Signals) -> tuple
 def test_it_prints_one_json_line_serves_and_stops_with_0(with_signal: signal.Signals) -> None:
     with exchange("--seed", "5", "--account", "k1:s1:250.5", "--account", "k2:s2") as process:
         urls = ready(process)
-        assert set(urls) == {"rest_url", "ws_url", "ws_api_url"}
+        assert set(urls) == {"rest_url", "ws_url", "ws_api_url", "spot_ws_url", "spot_ws_api_url"}
         assert urls["rest_url"].startswith("http://127.0.0.1:")
         assert urls["ws_api_url"] == urls["ws_url"] + "/ws-fapi/v1"
         url = f"{urls['rest_url']}/fapi/v1/ticker/price?symbol=BTCUSDT"

@@ -31,8 +31,9 @@ from trio_grid.exchange.paper.engine.records import (
     PositionSide,
     SymbolSetting,
 )
+from trio_grid.exchange.paper.spot.persistence import SpotState, restore_spot, spot_state
 
-FORMAT = "trio_grid paper exchange 5"
+FORMAT = "trio_grid paper exchange 6"
 
 KEPT_CLOSED_ORDERS, KEPT_TRADES, KEPT_INCOME, KEPT_MOVES = 2_000, 5_000, 10_000, 2_000
 """How much of an account's past a document keeps by symbol (income and margin moves by account): it is written after
@@ -94,6 +95,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     desks: dict[str, _DeskState]
     conditionals: list[ConditionalOrder] = []
     next_algo_id: int = 0
+    spot: SpotState
 
 
 def exchange_document(exchange: PaperExchange) -> bytes:
@@ -108,6 +110,7 @@ def exchange_document(exchange: PaperExchange) -> bytes:
         countdowns=[(name, symbol, time_ms) for (name, symbol), time_ms in exchange.countdowns.items()],
         accounts=[_account_state(account) for account in exchange.settlement.accounts.values()],
         desks={name: _desk_state(desk) for name, desk in exchange.desks.items()},
+        spot=spot_state(exchange.spot),
         conditionals=list(exchange.conditionals.values()),
         next_algo_id=exchange.next_algo_id,
     )
@@ -200,6 +203,7 @@ def restore_exchange(exchange: PaperExchange, document: bytes) -> None:
                 desk.book.rest_again(order)
                 if order.time_in_force == "GTD":
                     exchange.good_till[desk.name, order.order_id] = order
+    restore_spot(exchange.spot, state.spot)
 
 
 def _check_units(desk: Desk, state: _DeskState) -> None:

@@ -108,8 +108,6 @@ REST_ROUTES: dict[str, dict[str, Operation]] = {
     "/sapi/v1/capital/config/getall": {"GET": NO_COINS},
     "/sapi/v1/margin/allPairs": {"GET": NO_MARGIN_PAIRS},
     "/sapi/v1/margin/isolated/allPairs": {"GET": NO_MARGIN_PAIRS},
-    "/api/v3/ping": {"GET": PING},
-    "/api/v3/time": {"GET": TIME},
     "/fapi/v1/ping": {"GET": PING},
     "/fapi/v1/time": {"GET": TIME},
     "/fapi/v1/exchangeInfo": {"GET": EXCHANGE_INFO},

@@ -8,6 +8,7 @@ what a request is for.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -20,6 +21,10 @@ DEFAULT_RECV_WINDOW_MS = 5_000
 LONGEST_RECV_WINDOW_MS = 60_000
 AHEAD_MS = 1_000
 """A timestamp may lie this far ahead of the server's clock, not more."""
+
+FIRST_MICROSECONDS = 10**14
+"""A timestamp from here on is in microseconds: in milliseconds it would lie in the year 5138."""
+_THOUSANDTHS = re.compile(r"(?<=[0-9])\.[0-9]{1,3}$")
 
 # Made anew for each raise: an exception that is raised twice keeps the traceback of both.
 key_format = functools.partial(PaperRefusal, -2014, "API-key format invalid.", 401)
@@ -105,9 +110,10 @@ class KeyRing:
             raise bad_signature()
 
 
-def check_time(parameters: Mapping[str, str], now_ms: int, *, enforced: bool) -> None:
+def check_time(parameters: Mapping[str, str], now_ms: int, *, enforced: bool, takes_microseconds: bool = False) -> None:
     """Check `timestamp` and `recvWindow`.
 
+    `takes_microseconds`: as on spot, a timestamp may be in microseconds and the window have three decimals.
     `enforced` False keeps the syntax checks and drops the comparison with the clock: a client cannot follow the clock
     of an exchange that runs faster than real time.
 
@@ -115,6 +121,9 @@ def check_time(parameters: Mapping[str, str], now_ms: int, *, enforced: bool) ->
         PaperRefusal: -1102 when one is missing or malformed, -1131, -1021.
     """
     timestamp = _whole_number(parameters, "timestamp")
+    if takes_microseconds:
+        timestamp = timestamp // 1000 if timestamp is not None and timestamp >= FIRST_MICROSECONDS else timestamp
+        parameters = {**parameters, "recvWindow": _THOUSANDTHS.sub("", parameters.get("recvWindow", ""))}
     if timestamp is None:
         raise Refusal.MANDATORY.refuse("timestamp")
     recv_window = _whole_number(parameters, "recvWindow")

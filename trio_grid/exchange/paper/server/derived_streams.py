@@ -108,9 +108,8 @@ class DerivedStreams:
             asks=depth["asks"][: name.levels],
         )
 
-    @staticmethod
     def _update(
-        name: StreamName, depth: dict[str, Any], *, first: int, last: int, previous: int, bids: Any, asks: Any
+        self, name: StreamName, depth: dict[str, Any], *, first: int, last: int, previous: int, bids: Any, asks: Any
     ) -> dict[str, Any]:
         return {
             "e": "depthUpdate",
@@ -128,9 +127,9 @@ class DerivedStreams:
 
     def _tickers(self, name: StreamName, now_ms: int) -> Any:
         if name.symbol != "*":
-            return _ticker_payload(name.topic, self._exchange.ticker_24h({"symbol": name.symbol}, now_ms), now_ms)
+            return ticker_payload(name.topic, self._exchange.ticker_24h({"symbol": name.symbol}, now_ms), now_ms)
         return [
-            _ticker_payload(name.topic, self._exchange.ticker_24h({"symbol": symbol}, now_ms), now_ms)
+            ticker_payload(name.topic, self._exchange.ticker_24h({"symbol": symbol}, now_ms), now_ms)
             for symbol in self._exchange.symbols
         ]
 
@@ -142,7 +141,8 @@ def _difference(known: Levels, present: Levels) -> list[list[str]]:
     return changed + gone
 
 
-def _ticker_payload(topic: Topic, ticker: Any, now_ms: int) -> dict[str, Any]:
+def ticker_payload(topic: Topic, ticker: Any, now_ms: int) -> dict[str, Any]:
+    """Return a ticker stream's payload from the body of a ticker query."""
     mini = {
         "e": "24hrMiniTicker",
         "E": now_ms,

@@ -22,6 +22,7 @@ from trio_grid.exchange.paper.server.listen_keys import ListenKeys
 from trio_grid.exchange.paper.server.operations import Call, Operation, Security
 from trio_grid.exchange.paper.server.request_limits import LimitRefusal, RequestLimits
 from trio_grid.exchange.paper.server.server_clock import ServerClock
+from trio_grid.exchange.paper.spot.refusals import DetailedRefusal
 from trio_grid.exchange.protocol.rate_limits import RateLimit
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     body: Any = None
     error: tuple[int, str] | None = None
+    error_data: Any = None
     used_weight: int = 0
     order_counts: tuple[tuple[RateLimit, int], ...] = ()
     retry_after_s: int | None = None
@@ -61,6 +63,7 @@ class RequestGate:
     limits: RequestLimits
     listen_keys: ListenKeys
     disturbance: Disturbance | None = None
+    takes_microseconds: bool = False
 
     async def answer(
         self,
@@ -98,11 +101,13 @@ class RequestGate:
     ) -> Answer:
         now_ms = self.clock.now_ms()
         used = self.limits.used_weight(address, now_ms)
+        account, counted = "", False
         try:
             used = self.limits.spend_weight(address, operation.weight(parameters), now_ms)
             account = self.admit(operation.security, parameters, credentials, now_ms)
             if operation.orders is not None:
                 self.limits.spend_orders(account, operation.orders(parameters), now_ms)
+                counted = True
             body = await self.task.call(
                 lambda at_ms: operation.run(
                     Call(
@@ -124,7 +129,11 @@ class RequestGate:
                 order_counts=self.limits.order_counts(account, now_ms) if operation.orders is not None else (),
             )
         except PaperRefusal as refusal:
-            return Answer(status=refusal.http_status, error=(refusal.code, refusal.message), used_weight=used)
+            data = refusal.data if isinstance(refusal, DetailedRefusal) else None
+            if counted and data is None and not self.limits.settings.counts_refused_orders:
+                self.limits.give_back_order(account, now_ms)
+            error = (refusal.code, refusal.message)
+            return Answer(status=refusal.http_status, error=error, error_data=data, used_weight=used)
         except LimitRefusal as refusal:
             return Answer(
                 status=refusal.status,
@@ -148,7 +157,8 @@ class RequestGate:
         else:
             self.keys.identify(key.key)
         if security is Security.SIGNED:
-            check_time(parameters, now_ms, enforced=self.clock.runs_at_real_speed)
+            enforced, fine = self.clock.runs_at_real_speed, self.takes_microseconds
+            check_time(parameters, now_ms, enforced=enforced, takes_microseconds=fine)
             if credentials.session is not key:
                 if not credentials.signature:
                     raise Refusal.MANDATORY.refuse("signature")

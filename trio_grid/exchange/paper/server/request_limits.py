@@ -15,6 +15,7 @@ TOO_MANY_ORDERS = -1015
 FIRST_BAN_MS = 120_000
 LONGEST_BAN_MS = 3 * 86_400_000
 
+RAW_REQUESTS = "RAW_REQUESTS"
 WEIGHT_LIMIT = next(limit for limit in FUTURES_LIMITS if limit.rate_limit_type == REQUEST_WEIGHT)
 ORDER_LIMITS = tuple(limit for limit in FUTURES_LIMITS if limit.rate_limit_type == ORDERS)
 
@@ -24,11 +25,36 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     weight: RateLimit = WEIGHT_LIMIT
     orders: tuple[RateLimit, ...] = ORDER_LIMITS
+    raw: RateLimit | None = None
     refusals_before_ban: int = 60
+    over: str = (
+        "Too many requests; current limit is {0.limit} requests per minute. Please use the websocket for live updates "
+        "to avoid polling the API."
+    )
+    banned: str = "Way too many requests; IP banned until {0}. Please use the websocket for live updates to avoid bans."
+    counts_refused_orders: bool = True
 
     def wire(self) -> list[dict[str, object]]:
         """Return the `rateLimits` of exchangeInfo."""
-        return [wire_limit(limit) for limit in (self.weight, *self.orders)]
+        raw = () if self.raw is None else (self.raw,)
+        return [wire_limit(limit) for limit in (self.weight, *self.orders, *raw)]
+
+
+SPOT_SETTINGS = LimitSettings(
+    weight=RateLimit(REQUEST_WEIGHT, "MINUTE", 1, 6_000),
+    orders=(RateLimit(ORDERS, "SECOND", 10, 100), RateLimit(ORDERS, "DAY", 1, 200_000)),
+    raw=RateLimit(RAW_REQUESTS, "MINUTE", 5, 61_000),
+    over=(
+        "Too much request weight used; current limit is {0.limit} request weight per 1 MINUTE. Please use WebSocket "
+        "Streams for live updates to avoid polling the API."
+    ),
+    banned=(
+        "Way too much request weight used; IP banned until {0}. Please use WebSocket Streams for live updates to avoid "
+        "bans."
+    ),
+    counts_refused_orders=False,
+)
+"""The limits of spot: its own counters, by address and by account; an order that traded counts no more."""
 
 
 def wire_limit(limit: RateLimit, count: int | None = None) -> dict[str, object]:
@@ -72,6 +98,7 @@ class _Address:
 
     def __init__(self, settings: LimitSettings) -> None:
         self.weight = _Window(settings.weight)
+        self.raw = None if settings.raw is None else _Window(settings.raw)
         self.refusals = _Window(settings.weight)
         self.bans = 0
         self.banned_until_ms = 0
@@ -98,7 +125,12 @@ class RequestLimits:
             raise self._ban(used, now_ms)
         window = used.weight.at(now_ms)
         window.count += weight
-        if window.count <= window.limit.limit or weight == 0:
+        spent = window
+        if used.raw is not None and used.raw.at(now_ms).count >= used.raw.limit.limit:
+            spent = used.raw
+        elif window.count <= window.limit.limit or weight == 0:
+            if used.raw is not None:
+                used.raw.count += 1
             return window.count
         refusals = used.refusals.at(now_ms)
         refusals.count += 1
@@ -107,15 +139,11 @@ class RequestLimits:
             used.banned_until_ms = now_ms + min(LONGEST_BAN_MS, FIRST_BAN_MS * 4**used.bans)
             used.bans += 1
             raise self._ban(used, now_ms)
-        ends_ms = window.ends_ms(now_ms)
-        raise LimitRefusal(
-            429,
-            TOO_MANY_REQUESTS,
-            f"Too many requests; current limit is {window.limit.limit} requests per minute. Please use the websocket "
-            "for live updates to avoid polling the API.",
-            ends_ms - now_ms,
-            ends_ms,
-        )
+        ends_ms = spent.ends_ms(now_ms)
+        message = self.settings.over.format(spent.limit)
+        if spent is used.raw:
+            message = f"Too many requests; current limit is {spent.limit.limit} requests per 5 MINUTE."
+        raise LimitRefusal(429, TOO_MANY_REQUESTS, message, ends_ms - now_ms, ends_ms)
 
     def used_weight(self, address: str, now_ms: int) -> int:
         """Return the weight that an address has used in the present window."""
@@ -143,6 +171,11 @@ class RequestLimits:
         for window, count in zip(windows, counts, strict=True):
             window.count += count
 
+    def give_back_order(self, account: str, now_ms: int) -> None:
+        """Count one order less in the present windows: it was not accepted, or has begun to trade."""
+        for window in self._order_windows(account, now_ms):
+            window.count = max(0, window.count - 1)
+
     def order_counts(self, account: str, now_ms: int) -> tuple[tuple[RateLimit, int], ...]:
         """Return each order limit with the account's count in its present window."""
         return tuple((window.limit, window.count) for window in self._order_windows(account, now_ms))
@@ -160,13 +193,11 @@ class RequestLimits:
             window.at(now_ms)
         return windows
 
-    @staticmethod
-    def _ban(used: _Address, now_ms: int) -> LimitRefusal:
+    def _ban(self, used: _Address, now_ms: int) -> LimitRefusal:
         return LimitRefusal(
             418,
             TOO_MANY_REQUESTS,
-            f"Way too many requests; IP banned until {used.banned_until_ms}. Please use the websocket for live "
-            "updates to avoid bans.",
+            self.settings.banned.format(used.banned_until_ms),
             used.banned_until_ms - now_ms,
             used.banned_until_ms,
         )

@@ -27,6 +27,8 @@ from trio_grid.exchange.paper.server.connection_streams import RESET
 from trio_grid.exchange.paper.server.disturbance import Delivery
 from trio_grid.exchange.paper.server.operations import Operation
 from trio_grid.exchange.paper.server.request_gate import Answer, Credentials, RequestGate
+from trio_grid.exchange.paper.server.spot_tables import REMOVED_ROUTES, SPOT_ROUTES
+from trio_grid.exchange.paper.server.spot_time_units import answer_in_microseconds
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +37,16 @@ LARGEST_DRAINED_BYTES = 16 * 1024 * 1024
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(gate: RequestGate) -> Starlette:
-    """Return the Starlette app that serves the REST table."""
+def make_app(gate: RequestGate, spot_gate: RequestGate) -> Starlette:
+    """Return the Starlette app that serves the REST tables of futures and spot."""
     routes = []
-    for path, methods in REST_ROUTES.items():
-        route = Route(path, _endpoint(gate, methods), methods=sorted(methods))
-        # Starlette adds HEAD to every GET; Binance has none.
-        route.methods = set(methods)
-        routes.append(route)
+    for table, own_gate in ((REST_ROUTES, gate), (SPOT_ROUTES, spot_gate)):
+        for path, methods in table.items():
+            route = Route(path, _endpoint(own_gate, methods), methods=sorted(methods))
+            # Starlette adds HEAD to every GET; Binance has none.
+            route.methods = set(methods)
+            routes.append(route)
+    routes.extend(Route(path, _removed, methods=list(methods)) for path, methods in REMOVED_ROUTES.items())
     return Starlette(
         routes=routes,
         exception_handlers={404: _unknown_route, 405: _wrong_method},
@@ -96,13 +100,21 @@ def _endpoint(gate: RequestGate, methods: dict[str, Operation]) -> Endpoint:
         payload, signature = split_signature(query, body)
         credentials = Credentials(key=request.headers.get("x-mbx-apikey", ""), payload=payload, signature=signature)
         try:
-            return render(await gate.answer(operation, parameters, credentials, address))
+            answer = await gate.answer(operation, parameters, credentials, address)
+            return render(answer if not gate.takes_microseconds else _in_wanted_unit(answer, request))
         except Exception:
             # A fault of ours, shown with its traceback; the client gets the exchange's words for it.
             logger.exception("a fault of the paper exchange in %s %s", request.method, request.url.path)
             return _json(500, {"code": -1000, "msg": "An unknown error occurred while processing the request."})
 
     return endpoint
+
+
+def _in_wanted_unit(answer: Answer, request: Request) -> Answer:
+    """Return an answer of spot with its times in the unit that a header asks for."""
+    if request.headers.get("x-mbx-time-unit", "").upper() != "MICROSECOND" or answer.body is None:
+        return answer
+    return msgspec.structs.replace(answer, body=answer_in_microseconds(answer.body))
 
 
 async def _limited_body(request: Request) -> bytes:
@@ -137,6 +149,8 @@ def render(answer: Answer) -> Response:
     if answer.retry_after_s is not None:
         headers["retry-after"] = str(answer.retry_after_s)
     body = answer.body if answer.error is None else {"code": answer.error[0], "msg": answer.error[1]}
+    if answer.error_data is not None:
+        body["data"] = answer.error_data
     if answer.delivery is not None:
         return _DisturbedResponse(answer.delivery, answer.status, headers, msgspec.json.encode(body))
     return _json(answer.status, body, headers)
@@ -169,6 +183,14 @@ class _DisturbedResponse(Response):
 
 def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(body), status, headers, "application/json")
+
+
+async def _removed(request: Request) -> Response:
+    """Answer for a route that the exchange has removed: its web server's own page, no JSON."""
+    with contextlib.suppress(PaperRefusal):
+        await _limited_body(request)
+    page = "<html>\r\n<head><title>410 Gone</title></head>\r\n<body><h1>410 Gone</h1></body>\r\n</html>\r\n"
+    return Response(page, 410, media_type="text/html")
 
 
 async def _unknown_route(request: Request, error: Exception) -> Response:

@@ -35,11 +35,12 @@ from trio_grid.exchange.paper.server.disturbance import Disturbance
 from trio_grid.exchange.paper.server.exchange_task import ExchangeTask
 from trio_grid.exchange.paper.server.listen_keys import ListenKeys
 from trio_grid.exchange.paper.server.request_gate import RequestGate
-from trio_grid.exchange.paper.server.request_limits import LimitSettings, RequestLimits
+from trio_grid.exchange.paper.server.request_limits import SPOT_SETTINGS, LimitSettings, RequestLimits
 from trio_grid.exchange.paper.server.rest_api import make_app
 from trio_grid.exchange.paper.server.server_clock import ServerClock
+from trio_grid.exchange.paper.server.spot_stream_hub import SpotStreamHub, is_of_spot
 from trio_grid.exchange.paper.server.stream_hub import StreamHub
-from trio_grid.exchange.paper.server.websocket_gate import WebSocketGate
+from trio_grid.exchange.paper.server.websocket_gate import SPOT_API_PATH, SPOT_PREFIX, SpotParts, WebSocketGate
 from trio_grid.exchange.paper.server.websocket_line import WebSocketLine
 
 ResultT = TypeVar("ResultT")
@@ -68,12 +69,21 @@ class PaperUrls:
     rest_url: str
     ws_url: str
     ws_api_url: str
+    spot_ws_url: str
+    spot_ws_api_url: str
 
     @classmethod
     def at(cls, host: str, port: int) -> PaperUrls:
         """Return the URLs of one address."""
         shown = f"[{host}]" if ":" in host else host
-        return cls(f"http://{shown}:{port}", f"ws://{shown}:{port}", f"ws://{shown}:{port}/ws-fapi/v1")
+        base = f"ws://{shown}:{port}"
+        return cls(
+            rest_url=f"http://{shown}:{port}",
+            ws_url=base,
+            ws_api_url=f"{base}/ws-fapi/v1",
+            spot_ws_url=f"{base}/{SPOT_PREFIX}",
+            spot_ws_api_url=f"{base}{SPOT_API_PATH}",
+        )
 
 
 class ConnectionServer:
@@ -172,6 +182,7 @@ class PaperServer:
         seed: int = 1,
         before_telling: Callable[[Sequence[PaperEvent]], None] | None = None,
         disturbance: Disturbance | None = None,
+        spot_limits: LimitSettings | None = None,
     ) -> None:
         """Compose the server.
 
@@ -183,6 +194,8 @@ class PaperServer:
         self.limits = RequestLimits(limits)
         self.listen_keys = ListenKeys(seed)
         self.hub = StreamHub(exchange, self.listen_keys, clock)
+        self.spot_limits = RequestLimits(spot_limits or SPOT_SETTINGS)
+        self.spot_hub = SpotStreamHub(exchange, clock, self.spot_limits)
         self._task = ExchangeTask(
             exchange,
             clock,
@@ -192,8 +205,13 @@ class PaperServer:
         )
         self._disturbance = disturbance
         gate = RequestGate(exchange, self._task, clock, self.keys, self.limits, self.listen_keys, disturbance)
-        self._websockets = WebSocketGate(gate, self.hub, strict_routing=strict_routing)
-        self._connections = ConnectionServer(make_app(gate), self._websockets.serve)
+        spot_gate = RequestGate(
+            exchange, self._task, clock, self.keys, self.spot_limits, self.listen_keys, disturbance,
+            takes_microseconds=True,
+        )  # fmt: skip
+        spot = SpotParts(spot_gate, self.spot_hub)
+        self._websockets = WebSocketGate(gate, self.hub, spot, strict_routing=strict_routing)
+        self._connections = ConnectionServer(make_app(gate, spot_gate), self._websockets.serve)
 
     def __repr__(self) -> str:
         return f"<PaperServer {self.exchange!r} websockets={self._websockets.open_connections}>"
@@ -222,10 +240,12 @@ class PaperServer:
         return self._websockets.lines()
 
     def _publish(self, events: Sequence[PaperEvent]) -> None:
-        self.hub.publish(events if self._disturbance is None else self._disturbance.events(events))
+        told = events if self._disturbance is None else self._disturbance.events(events)
+        self.hub.publish([event for event in told if not is_of_spot(event)])
+        self.spot_hub.publish([event for event in told if is_of_spot(event)])
 
     def _next_publication_ms(self) -> int | None:
-        due = [self.hub.next_publication_ms()]
+        due = [self.hub.next_publication_ms(), self.spot_hub.next_publication_ms()]
         if self._disturbance is not None:
             due.append(self._disturbance.next_event_ms())
         return min((time_ms for time_ms in due if time_ms is not None), default=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -27,6 +27,16 @@ QUEUED_MESSAGES = 8192
 STREAMS_PER_CONNECTION = 1024
 REQUESTS_PER_SECOND = 10
 POLICY_VIOLATION = 1008
+
+
+class StreamDialect(msgspec.Struct, frozen=True, kw_only=True):
+    """In what the markets' streams differ: their names, and how many requests a client may send in a second."""
+
+    parse: Callable[[str], StreamName | None]
+    requests_per_second: int
+
+
+FUTURES_STREAMS = StreamDialect(parse=parse_stream_name, requests_per_second=REQUESTS_PER_SECOND)
 
 
 class _Control(msgspec.Struct):
@@ -58,15 +68,18 @@ class StreamConnection:
         strict: bool,
         combined: bool,
         user_kinds: Sequence[str] = (),
+        dialect: StreamDialect = FUTURES_STREAMS,
+        microseconds: bool = False,
     ) -> None:
-        self.combined = combined
+        self.combined, self.microseconds = combined, microseconds
+        self._dialect = dialect
         self._websocket, self._line = websocket, line
         self._hub, self._route, self._strict = hub, route, strict
         self._user_kinds = dict.fromkeys(user_kinds)
         self._names: dict[str, StreamName | None] = {}
         self._queue, self._outgoing = trio.open_memory_channel[str](QUEUED_MESSAGES)
         self._scope = trio.CancelScope()
-        self._request_times: deque[float] = deque(maxlen=REQUESTS_PER_SECOND)
+        self._request_times: deque[float] = deque(maxlen=dialect.requests_per_second)
 
     # The hub's side ---------------------------------------------------------------------------------------------------
 
@@ -118,7 +131,7 @@ class StreamConnection:
             except ConnectionClosed:
                 return
             now = trio.current_time()
-            if len(self._request_times) == REQUESTS_PER_SECOND and now - self._request_times[0] < 1.0:
+            if len(self._request_times) == self._dialect.requests_per_second and now - self._request_times[0] < 1.0:
                 await self._websocket.aclose(POLICY_VIOLATION, "Too many requests")
                 return
             self._request_times.append(now)
@@ -180,7 +193,7 @@ class StreamConnection:
         if len(self._names) + len(wanted) > STREAMS_PER_CONNECTION:
             raise _Fault(2, f"Invalid request: at most {STREAMS_PER_CONNECTION} streams per connection")
         for text in wanted:
-            name = parse_stream_name(text)
+            name = self._dialect.parse(text)
             if name is not None and not name.delivered_on(self._route, strict=self._strict):
                 name = None
             self._names[text] = name

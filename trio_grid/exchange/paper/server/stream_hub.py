@@ -25,6 +25,7 @@ class Receiver(Protocol):
     """A connection as the hub sees it."""
 
     combined: bool
+    microseconds: bool
 
     def offer(self, text: str) -> None:
         """Queue a text; a receiver that has no room left cuts its connection and says nothing."""
@@ -43,10 +44,18 @@ _KIND_TOPICS = {
 }
 
 
-_PERIODIC = (Topic.DEPTH, Topic.PARTIAL_DEPTH, Topic.TICKER, Topic.MINI_TICKER)
+_PERIODIC = (
+    Topic.DEPTH,
+    Topic.PARTIAL_DEPTH,
+    Topic.TICKER,
+    Topic.MINI_TICKER,
+    Topic.AVERAGE_PRICE,
+    Topic.SECOND_KLINE,
+    Topic.ROLLING_TICKER,
+)
 
 
-class _Channel:
+class Channel:
     """One stream name with its receivers."""
 
     __slots__ = ("due_ms", "name", "receivers")
@@ -63,9 +72,9 @@ class StreamHub:
     def __init__(self, exchange: PaperExchange, listen_keys: ListenKeys, clock: ServerClock) -> None:
         self._listen_keys, self._clock = listen_keys, clock
         self._derived = DerivedStreams(exchange)
-        self._periodic: dict[str, _Channel] = {}
-        self._channels: dict[str, _Channel] = {}
-        self._by_topic: dict[tuple[Topic, str], dict[str, _Channel]] = {}
+        self._periodic: dict[str, Channel] = {}
+        self._channels: dict[str, Channel] = {}
+        self._by_topic: dict[tuple[Topic, str], dict[str, Channel]] = {}
 
     def __repr__(self) -> str:
         return f"<StreamHub {len(self._channels)} streams>"
@@ -74,7 +83,7 @@ class StreamHub:
         """Add a receiver to a stream."""
         channel = self._channels.get(name.text)
         if channel is None:
-            channel = self._channels[name.text] = _Channel(name)
+            channel = self._channels[name.text] = Channel(name)
             self._by_topic.setdefault((name.topic, name.symbol), {})[name.text] = channel
             if name.topic in _PERIODIC:
                 self._periodic[name.text] = channel
@@ -163,11 +172,10 @@ class StreamHub:
                 if payload is not None:
                     self._send(channel, payload)
 
-    def _of(self, topic: Topic, symbol: str) -> list[_Channel]:
+    def _of(self, topic: Topic, symbol: str) -> list[Channel]:
         return list(self._by_topic.get((topic, symbol), {}).values())
 
-    @staticmethod
-    def _send(channel: _Channel, payload: Mapping[str, Any] | Sequence[Any], user_kind: str = "") -> None:
+    def _send(self, channel: Channel, payload: Mapping[str, Any] | Sequence[Any], user_kind: str = "") -> None:
         raw = msgspec.json.encode(payload).decode()
         wrapped = ""
         for receiver in list(channel.receivers):

@@ -38,7 +38,14 @@ class Topic(enum.Enum):
     TICKER = "ticker"
     MINI_TICKER = "miniTicker"
     FORCE_ORDER = "forceOrder"
+    AVERAGE_PRICE = "avgPrice"
+    SECOND_KLINE = "kline_1s"
+    ROLLING_TICKER = "rolling ticker"
     USER = "user data"
+
+
+SPOT_TOPICS = frozenset({Topic.AVERAGE_PRICE, Topic.SECOND_KLINE, Topic.ROLLING_TICKER})
+"""What only spot has: see `spot_stream_names`."""
 
 
 _ROUTES = {

@@ -40,6 +40,8 @@ class _Request(msgspec.Struct, kw_only=True):
 class WebSocketApiSession:
     """One connection of the WebSocket API: feed it texts, send what it answers."""
 
+    methods = WEBSOCKET_METHODS
+
     def __init__(self, gate: RequestGate, address: str, query: str) -> None:
         self._gate, self._address = gate, address
         self._connected_since = gate.clock.now_ms()
@@ -77,7 +79,7 @@ class WebSocketApiSession:
             return await self._local(LOGON_WEIGHT, self._status)
         if method == "session.logout":
             return await self._local(LOGON_WEIGHT, self._logout)
-        operation = WEBSOCKET_METHODS.get(method)
+        operation = self.methods.get(method)
         if operation is None:
             raise PaperRefusal(-1104, f"Unknown method '{method}'.")
         credentials = self._credentials(parameters)
@@ -101,7 +103,8 @@ class WebSocketApiSession:
         key = self._gate.keys.identify(parameters.get("apiKey"))
         if key.secret is not None:
             raise PaperRefusal(-4056, "HMAC_SHA256 API key is not supported.")
-        check_time(parameters, now_ms, enforced=self._gate.clock.runs_at_real_speed)
+        enforced, fine = self._gate.clock.runs_at_real_speed, self._gate.takes_microseconds
+        check_time(parameters, now_ms, enforced=enforced, takes_microseconds=fine)
         signature = _signature(parameters)
         if not signature:
             raise Refusal.MANDATORY.refuse("signature")
@@ -128,6 +131,8 @@ class WebSocketApiSession:
             body["result"] = answer.body
         else:
             body["error"] = {"code": answer.error[0], "msg": answer.error[1]}
+            if answer.error_data is not None:
+                body["error"]["data"] = answer.error_data
             if answer.retry_at_ms is not None:
                 now_ms = self._gate.clock.now_ms()
                 body["error"]["data"] = {"serverTime": now_ms, "retryAfter": answer.retry_at_ms}
