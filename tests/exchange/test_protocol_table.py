@@ -17,12 +17,15 @@ from trio_grid.exchange.paper.server.spot_stream_names import parse_spot_stream_
 from trio_grid.exchange.paper.server.spot_tables import REMOVED_ROUTES, SPOT_METHODS, SPOT_ROUTES
 from trio_grid.exchange.paper.server.spot_ws_api import CONNECTION_METHODS
 from trio_grid.exchange.paper.server.stream_names import SPOT_TOPICS, Topic, parse_stream_name
+from trio_grid.exchange.paper.spot.refusals import SpotRefusal
 from trio_grid.testing.paper import open_paper_exchange
 
 ROWS = read_rows()
 PAPER = ROOT / "trio_grid" / "exchange" / "paper"
 SESSION_METHODS = {"session.logon", "session.status", "session.logout"}
 REST, METHODS, STREAMS, EVENTS, CODES = "REST", "WebSocket API", "Streams", "Events", "Error codes"
+FUTURES_METHODS, SPOT_API = f"{METHODS}: futures", f"{METHODS}: spot"
+FUTURES_STREAMS, SPOT_STREAMS = f"{STREAMS}: futures", f"{STREAMS}: spot"
 
 
 def rows_of(section: str) -> list[Row]:
@@ -51,20 +54,31 @@ def test_every_row_is_done_or_refused_and_stands_once() -> None:
 
 
 def test_every_route_has_its_row() -> None:
-    served = {f"{method} {path}" for path, methods in REST_ROUTES.items() for method in methods}
+    served = {
+        f"{method} {path}"
+        for table in (REST_ROUTES, SPOT_ROUTES, REMOVED_ROUTES)
+        for path, methods in table.items()
+        for method in methods
+    }
     assert done(REST) == served, "docs/reference/protocol.md: section REST lists each route, and no other as done"
 
 
 def test_every_method_of_the_websocket_api_has_its_row() -> None:
-    assert done(METHODS) == set(WEBSOCKET_METHODS) | SESSION_METHODS, (
-        "docs/reference/protocol.md: section WebSocket API"
+    assert done(FUTURES_METHODS) == set(WEBSOCKET_METHODS) | SESSION_METHODS, (
+        "docs/reference/protocol.md: section WebSocket API: futures"
+    )
+    assert done(SPOT_API) == set(SPOT_METHODS) | set(CONNECTION_METHODS), (
+        "docs/reference/protocol.md: section WebSocket API: spot"
     )
 
 
 def test_every_stream_has_its_row() -> None:
-    understood = {row.what: parse_stream_name(row.what) for row in rows_of(STREAMS)}
-    assert {what for what, name in understood.items() if name is not None} == done(STREAMS)
-    assert {name.topic for name in understood.values() if name is not None} == set(Topic) - {Topic.USER}
+    understood = {row.what: parse_stream_name(row.what) for row in rows_of(FUTURES_STREAMS)}
+    assert {what for what, name in understood.items() if name is not None} == done(FUTURES_STREAMS)
+    assert {name.topic for name in understood.values() if name is not None} == set(Topic) - {Topic.USER} - SPOT_TOPICS
+    of_spot = {row.what: parse_spot_stream_name(row.what) for row in rows_of(SPOT_STREAMS)}
+    assert {what for what, name in of_spot.items() if name is not None} == done(SPOT_STREAMS)
+    assert {name.topic for name in of_spot.values() if name is not None} >= SPOT_TOPICS
 
 
 def test_every_event_has_its_row() -> None:
@@ -74,7 +88,9 @@ def test_every_event_has_its_row() -> None:
 
 def test_every_error_code_has_its_row() -> None:
     literal = {int(code) for file in PAPER.rglob("*.py") for code in re.findall(r"(?<![\w.])(-\d{4})\b", text_of(file))}
-    assert {int(what) for what in done(CODES)} == literal | {refusal.value[0] for refusal in Refusal}
+    assert {int(what) for what in done(CODES)} == literal | {
+        refusal.value[0] for refusals in (Refusal, SpotRefusal) for refusal in refusals
+    }
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.done], ids=lambda row: f"{row.section} {row.what}")
@@ -96,12 +112,14 @@ async def test_refused_requests_get_the_answer_that_is_told(autojump_clock: Mock
     async with (
         open_paper_exchange(history_minutes=10) as handle,
         raw_rest(handle) as rest,
-        raw_socket(handle, "/ws-fapi/v1") as socket,
+        raw_socket(handle, "/ws-fapi/v1") as futures,
+        raw_socket(handle, "/ws-api/v3") as spot,
     ):
         for row in ROWS:
             if row.done or not row.section.startswith((REST, METHODS)):
                 continue
             assert row.answer is not None, f"line {row.line}: which answer?"
+            socket = spot if row.section == SPOT_API else futures
             answered = await (ask_rest(rest, row) if row.section.startswith(REST) else ask_socket(socket, row))
             assert answered == row.answer, f"line {row.line}: {row.what}"
 

@@ -29,8 +29,6 @@ PUBLIC_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/ticker/price": {"symbol": SYMBOL},
     "/fapi/v2/ticker/price": {},
     "/fapi/v1/ticker/bookTicker": {},
-    "/api/v3/ping": {},
-    "/api/v3/time": {},
 }
 PRIVATE_READS: dict[str, dict[str, object]] = {
     "/fapi/v1/openOrders": {"symbol": SYMBOL},

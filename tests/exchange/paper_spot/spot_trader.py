@@ -25,7 +25,7 @@ class SpotTrader:
         return self.spot.place_order(self.name, params, self.exchange.now_ms)
 
     def limit(self, side: str, price: int, lots: int, tif: str = "GTC", **extra: object) -> Any:
-        return self.place(side, **priced(price, lots), timeInForce=tif, **extra)
+        return self.place(side, "LIMIT", timeInForce=tif, **(priced(price, lots) | extra))
 
     def market(self, side: str, lots: int, **extra: object) -> Any:
         return self.place(side, "MARKET", quantity=amount(lots), **extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ async def test_exchange_info_says_what_is_allowed(autojump_clock: object, paper_
         margin = await rest.get("/api/v3/exchangeInfo", permissions="MARGIN")
         unknown = await rest.http.get("/api/v3/exchangeInfo?symbol=NOPE")
         both = await rest.http.get(f"/api/v3/exchangeInfo?symbol={SYMBOL}&{form(symbols=listed(SYMBOL))}")
-    assert [(row["rateLimitType"], row["interval"], row["intervalNum"], row["limit"]) for row in info["rateLimits"]] == [
+    assert [tuple(row.values()) for row in info["rateLimits"]] == [
         ("REQUEST_WEIGHT", "MINUTE", 1, 6000), ("ORDERS", "SECOND", 10, 100), ("ORDERS", "DAY", 1, 200000),
         ("RAW_REQUESTS", "MINUTE", 5, 61000),
     ]  # fmt: skip
@@ -219,7 +220,7 @@ async def test_klines_of_seconds_have_no_gaps(autojump_clock: object, paper_exch
         bad = await rest.http.get(f"/api/v3/klines?symbol={SYMBOL}&interval=1x")
     assert [row[0] - rows[0][0] for row in rows] == [1000 * place for place in range(50)]
     assert all(row[6] - row[0] == 999 for row in rows)
-    assert all(late[1] == early[4] for early, late in zip(rows, rows[1:], strict=False) if late[8] == 0)
+    assert all(late[1] == early[4] for early, late in pairwise(rows) if late[8] == 0)
     assert some == rows[10:15]
     assert 10 <= len(minutes) <= 1000
     assert bad.json()["code"] == -1120

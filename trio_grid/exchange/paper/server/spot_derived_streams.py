@@ -71,7 +71,7 @@ class SpotDerivedStreams(DerivedStreams):
 
     def _day(self, topic: Topic, symbol: str, now_ms: int) -> dict[str, Any]:
         ticker: Any = self._spot.ticker_24h({"symbol": symbol}, now_ms)
-        payload = ticker_payload(topic, ticker, now_ms)
+        payload = _of_spot(ticker_payload(topic, ticker, now_ms))
         if topic is Topic.TICKER:
             best = {"x": ticker["prevClosePrice"], "b": ticker["bidPrice"], "B": ticker["bidQty"]}
             payload |= best | {"a": ticker["askPrice"], "A": ticker["askQty"]}
@@ -82,7 +82,12 @@ class SpotDerivedStreams(DerivedStreams):
         rows = []
         for symbol in wanted:
             ticker: Any = self._spot.rolling_ticker({"symbol": symbol, "windowSize": name.interval}, now_ms)
-            row = ticker_payload(Topic.TICKER, ticker | {"lastQty": ""}, now_ms) | {"e": f"{name.interval}Ticker"}
+            row = _of_spot(ticker_payload(Topic.TICKER, ticker | {"lastQty": ""}, now_ms))
             del row["Q"]
-            rows.append(row)
+            rows.append(row | {"e": f"{name.interval}Ticker"})
         return rows if name.symbol == "*" else rows[0]
+
+
+def _of_spot(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return a ticker's payload without what only futures say: the pair and the kind of contract."""
+    return {name: value for name, value in payload.items() if name not in ("ps", "st")}
