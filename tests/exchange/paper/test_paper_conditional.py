@@ -254,6 +254,35 @@ def test_a_closing_order_is_for_the_other_side_of_the_position_only() -> None:
     assert exchange.open_conditionals("ann", {}, START_MS) == []
 
 
+def test_a_stop_reduces_although_a_take_profit_rests() -> None:
+    exchange, market, ann, _ = scripted(quote(0, 1000, 1001, (1000, 5, True)))
+    market.add(quote(100, 989, 990, (990, 5, True)))
+    ann.market("BUY", 100)
+    profit = ann.limit("SELL", 1010, 100, reduceOnly="true")
+    stop = place(ann, STOP_AT, quantity="0.100", reduceOnly="true")
+    exchange.advance(START_MS + 100)
+    assert (query(ann, stop)["algoStatus"], ann.lots) == ("FINISHED", 0)
+    assert ann.order(profit["orderId"])["status"] == "EXPIRED"
+
+
+def test_in_hedge_mode_an_order_closes_its_own_side() -> None:
+    exchange, market, ann, _ = scripted(quote(0, 1000, 1001, (1000, 5, True)))
+    market.add(quote(100, 989, 990, (990, 5, True)))
+    exchange.change_position_mode("ann", {"dualSidePosition": "true"}, START_MS)
+    ann.market("BUY", 80, positionSide="LONG")
+    ann.market("SELL", 60, positionSide="SHORT")
+    with pytest.raises(PaperRefusal) as caught:
+        place(ann, CLOSE, type="STOP_MARKET", triggerPrice="99.0")
+    assert caught.value.code == -4061
+    long = place(ann, CLOSE, type="STOP_MARKET", triggerPrice="99.0", positionSide="LONG")
+    short = place(ann, CLOSE, type="STOP_MARKET", side="BUY", triggerPrice="102.0", positionSide="SHORT")
+    assert (long["positionSide"], short["positionSide"]) == ("LONG", "SHORT")
+    exchange.advance(START_MS + 100)
+    assert (query(ann, long)["algoStatus"], query(ann, short)["algoStatus"]) == ("FINISHED", "NEW")
+    rows = exchange.position_risk("ann", SYMBOL, exchange.now_ms)
+    assert {row["positionSide"]: row["positionAmt"] for row in rows} == {"SHORT": "-0.060"}
+
+
 def test_a_liquidation_ends_the_accounts_conditional_orders_there() -> None:
     exchange, market, ann, _ = scripted(quote(0, 999, 1001, (1000, 5, True)), depth_lots=1_000_000, balance=100)
     ann.market("BUY", 15_000)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.exchange.paper.scripted_market import START_MS, quote, scripted, user_kinds
 from trio_grid.domain.events import Side
-from trio_grid.exchange.paper.engine.exchange import MarketEvent
+from trio_grid.exchange.paper.engine.exchange import MarketEvent, UserEvent
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 
 
@@ -112,19 +112,29 @@ def test_a_market_order_expires_what_the_bound_leaves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "maker", "taker"),
+    ("mode", "time_in_force", "maker", "taker"),
     [
-        ("EXPIRE_MAKER", "EXPIRED_IN_MATCH", "FILLED"),
-        ("EXPIRE_TAKER", "NEW", "EXPIRED_IN_MATCH"),
-        ("EXPIRE_BOTH", "EXPIRED_IN_MATCH", "EXPIRED_IN_MATCH"),
+        ("EXPIRE_MAKER", "GTC", ("EXPIRED", "EXPIRED_IN_MATCH", "1"), ("TRADE", "FILLED", "0")),
+        ("EXPIRE_TAKER", "GTC", ("NEW", "NEW", "0"), ("EXPIRED", "EXPIRED_IN_MATCH", "1")),
+        ("EXPIRE_BOTH", "GTC", ("EXPIRED", "EXPIRED_IN_MATCH", "1"), ("EXPIRED", "EXPIRED_IN_MATCH", "1")),
+        ("EXPIRE_TAKER", "IOC", ("NEW", "NEW", "0"), ("EXPIRED", "EXPIRED_IN_MATCH", "3")),
+        ("EXPIRE_BOTH", "IOC", ("EXPIRED", "EXPIRED_IN_MATCH", "1"), ("EXPIRED", "EXPIRED_IN_MATCH", "3")),
     ],
 )
-def test_self_trades_are_prevented_by_the_takers_mode(mode: str, maker: str, taker: str) -> None:
-    _, _, ann, _ = scripted(quote(0, 1000, 1010))
-    own = ann.limit("SELL", 1005, 50)
-    body = ann.limit("BUY", 1010, 50, selfTradePreventionMode=mode)
-    assert ann.order(own["orderId"])["status"] == maker
-    assert ann.order(body["orderId"])["status"] == taker
+def test_self_trades_are_prevented_by_the_takers_mode(
+    mode: str, time_in_force: str, maker: tuple[str, str, str], taker: tuple[str, str, str]
+) -> None:
+    exchange, _, ann, _ = scripted(quote(0, 1000, 1010))
+    # What the maker says does not count.
+    own = ann.limit("SELL", 1005, 50, selfTradePreventionMode="EXPIRE_TAKER")
+    body = ann.limit("BUY", 1010, 50, time_in_force, selfTradePreventionMode=mode)
+    last: dict[int, tuple[str, str, str]] = {}
+    for event in exchange.take_events():
+        if isinstance(event, UserEvent) and event.kind == "ORDER_TRADE_UPDATE":
+            order = event.payload["o"]
+            last[order["i"]] = (order["x"], order["X"], order["er"])
+    assert (last[own["orderId"]], last[body["orderId"]]) == (maker, taker)
+    assert ann.order(own["orderId"])["status"] == maker[1]
 
 
 def test_an_account_may_not_be_on_both_sides_of_the_tape_through_prevention() -> None:
@@ -133,61 +143,6 @@ def test_an_account_may_not_be_on_both_sides_of_the_tape_through_prevention() ->
     ann.limit("BUY", 1006, 50, selfTradePreventionMode="EXPIRE_MAKER")
     book = exchange.desks["TESTUSDT"].book
     assert [order.side.value for order in (*book.orders("BUY"), *book.orders("SELL"))] == ["BUY"]  # type: ignore[arg-type]
-
-
-# reduce-only ---------------------------------------------------------------------------------------------------------
-
-
-def test_reduce_only_is_refused_when_it_would_not_reduce() -> None:
-    _, _, ann, _ = scripted()
-    ann.market("BUY", 100)
-    with pytest.raises(PaperRefusal) as caught:
-        ann.limit("BUY", 990, 100, reduceOnly="true")
-    assert caught.value.code == -2022
-    ann.limit("SELL", 1010, 60, reduceOnly="true")
-    with pytest.raises(PaperRefusal) as caught:
-        ann.limit("SELL", 1011, 60, reduceOnly="true")
-    assert caught.value.code == -2022
-    assert ann.limit("SELL", 1011, 40, reduceOnly="true")["reduceOnly"] is True
-
-
-def test_reduce_only_needs_no_minimum_notional() -> None:
-    _, _, ann, _ = scripted()
-    ann.market("BUY", 100)
-    assert ann.limit("SELL", 1010, 1, reduceOnly="true")["status"] == "NEW"
-
-
-def test_a_reduce_only_order_never_reverses_the_position() -> None:
-    exchange, _, ann, _ = scripted()
-    ann.market("BUY", 60)
-    body = ann.market("SELL", 100, reduceOnly="true")
-    assert (body["status"], body["executedQty"], ann.lots) == ("EXPIRED", "0.060", 0)
-    assert exchange.account_of("ann").orders["TESTUSDT"][body["orderId"]].expiry_reason == 4
-
-
-def test_resting_reduce_only_orders_are_knocked_out_when_the_position_is_gone() -> None:
-    exchange, _, ann, _ = scripted()
-    ann.market("BUY", 100)
-    near, far = (ann.limit("SELL", price, 50, reduceOnly="true") for price in (1010, 1020))
-    exchange.take_events()
-    ann.market("SELL", 60)
-    assert ann.order(near["orderId"])["status"] == "NEW"
-    assert ann.order(far["orderId"])["status"] == "EXPIRED"
-    assert exchange.account_of("ann").orders["TESTUSDT"][far["orderId"]].expiry_reason == 4
-    ann.market("SELL", 60)
-    assert ann.order(near["orderId"])["status"] == "EXPIRED"
-    assert ann.lots == -20
-
-
-def test_a_reduce_only_order_that_the_position_covers_in_part_is_cut_when_it_trades() -> None:
-    exchange, market, ann, _ = scripted()
-    market.add(quote(100, 1020, 1021, (1020, 500, False)))
-    ann.market("BUY", 100)
-    closing = ann.limit("SELL", 1010, 100, reduceOnly="true")
-    ann.market("SELL", 60)
-    exchange.advance(START_MS + 100)
-    found = ann.order(closing["orderId"])
-    assert (found["status"], found["executedQty"], ann.lots) == ("EXPIRED", "0.040", 0)
 
 
 # the tape ------------------------------------------------------------------------------------------------------------

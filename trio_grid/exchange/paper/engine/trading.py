@@ -125,7 +125,8 @@ class Trading(Venue):
     def admitted(self, owner: PaperAccount, desk: Desk, request: OrderRequest, *, closes: bool = False) -> OrderRequest:
         """Return a well formed request with its price, if account and book let it in now.
 
-        `closes` is an order that closes the whole position: other reduce-only orders do not stand in its way.
+        `closes` is an order that closes the whole position: other reduce-only orders do not stand in its way, nor in
+        that of a market order, which trades before all of them.
 
         Raises:
             PaperRefusal: they do not.
@@ -173,7 +174,8 @@ class Trading(Venue):
             raise Refusal.DUPLICATE_CLIENT_ID.refuse()
         if request.reduce_only:
             place, lots = request.position_side, request.quantity_lots
-            self.check_reduction(owner, desk.name, request.side, place, lots, closes=closes)
+            first = closes or request.order_type == "MARKET"
+            self.check_reduction(owner, desk.name, request.side, place, lots, closes=first)
         if len(resting) >= desk.symbol.instrument.max_open_orders:
             raise Refusal.MAX_OPEN_ORDERS.refuse()
         if not request.reduce_only:
@@ -190,7 +192,7 @@ class Trading(Venue):
     ) -> None:  # fmt: skip
         """Refuse a reduce-only order of `lots` where it has nothing to reduce, or others leave too little (-2022).
 
-        Others that rest do not count for one that `closes` the whole position, nor does the order `besides`.
+        Others that rest do not count for one that `closes` before them, nor does the order `besides`.
 
         A single one may be larger than a one-way position, since it is cut when it trades; in hedge mode it may not.
         """
