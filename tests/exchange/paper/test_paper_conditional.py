@@ -181,15 +181,43 @@ def test_a_trailing_order_follows_the_best_price_and_triggers_behind_it() -> Non
 
 
 def test_a_trailing_buy_waits_for_its_activation() -> None:
-    steps = [
-        quote(100 * n, ticks, ticks + 1, (ticks, 5, True)) for n, ticks in enumerate((1000, 990, 1000, 980, 989, 990))
-    ]
+    # Activated at 98.0, lowest at 97.0: 1 % above that is 97.97.
+    path = (1000, 990, 1000, 980, 970, 979, 980)
+    steps = [quote(100 * n, ticks, ticks + 1, (ticks, 5, True)) for n, ticks in enumerate(path)]
     exchange, _, ann, _ = scripted(*steps)
     order = place(ann, STOP, side="BUY", type="TRAILING_STOP_MARKET", callbackRate="1", activatePrice="98.0")
-    exchange.advance(START_MS + 400)
-    assert query(ann, order)["algoStatus"] == "NEW"
     exchange.advance(START_MS + 500)
+    assert query(ann, order)["algoStatus"] == "NEW"
+    exchange.advance(START_MS + 600)
     assert query(ann, order)["algoStatus"] == "FINISHED"
+
+
+def test_a_trailing_order_begins_at_the_price_of_its_placement() -> None:
+    exchange, market, ann, _ = scripted(quote(0, 1000, 1001, (1000, 5, True)))
+    market.add(quote(100, 989, 990, (990, 5, True)))
+    order = place(ann, STOP, type="TRAILING_STOP_MARKET", callbackRate="1")
+    exchange.advance(START_MS + 100)
+    assert query(ann, order)["algoStatus"] == "FINISHED"
+
+
+def test_every_trade_of_a_step_counts_not_the_last_alone() -> None:
+    exchange, market, ann, _ = scripted(quote(0, 1000, 1001, (1000, 5, True)))
+    market.add(quote(100, 1000, 1001, (1000, 5, True), (990, 5, True), (1001, 5, False)))
+    order = place(ann, STOP_AT)
+    exchange.advance(START_MS + 100)
+    assert query(ann, order)["algoStatus"] == "FINISHED"
+
+
+def test_the_trades_of_a_liquidation_trigger_at_once() -> None:
+    exchange, market, ann, bob = scripted(quote(0, 999, 1001, (1000, 5, True)), depth_lots=1_000, balance=100)
+    ann.market("BUY", 15_000)
+    order = place(bob, STOP_AT, triggerPrice="94.8")
+    # The market comes to 95.0 only; what is liquidated there eats fifteen levels more.
+    market.add(quote(100, 950, 952, (950, 5, True)))
+    exchange.advance(START_MS + 100)
+    assert ann.lots == 0
+    found = query(bob, order)
+    assert (found["algoStatus"], found["triggerTime"]) == ("FINISHED", START_MS + 100)
 
 
 def test_an_order_that_the_exchange_refuses_when_it_triggers_is_rejected_with_the_reason() -> None:

@@ -66,7 +66,12 @@ def test_every_change_of_the_book_has_its_own_update_id() -> None:
     def look() -> None:
         update_id, sides = rest_book(exchange, exchange.now_ms, "TESTUSDT")
         assert seen.setdefault(update_id, sides) == sides
-        exchange.take_events()
+        tickers = [event.payload for event in exchange.take_events() if event.kind == "bookTicker"]
+        if tickers and tickers[-1]["u"] == update_id:
+            # The last quote that was told is the book's own.
+            best = {side: next(iter(sides[side].items())) for side in sides}
+            told = {"bids": (tickers[-1]["b"], tickers[-1]["B"]), "asks": (tickers[-1]["a"], tickers[-1]["A"])}
+            assert told == best
 
     look()
     order = ann.limit("BUY", 995, 60)
