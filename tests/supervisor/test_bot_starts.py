@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.supervisor.bot_bench import MID_TICKS, Bench, bench
+from tests.supervisor.bot_bench import KEY, MID_TICKS, Bench, bench, waves
 from trio_grid.config import AccountConfig
 from trio_grid.domain.client_order_id import OrderIdParts, decode, encode
 from trio_grid.domain.inputs import TradingState
-from trio_grid.domain.instrument import Instrument
 from trio_grid.errors import ConfigError, ExchangeError, JournalInUse, StartRefused, UnexplainedHoldings
-from trio_grid.exchange.binance.usdm_futures import UsdmFutures
-from trio_grid.exchange.interface import AccountSummary, Execution
 from trio_grid.services.session_start import check_account
 
 
 def id_of_another_bot() -> str:
     return encode(OrderIdParts(bot="Other1", session=1, generation=1, role="o", rung=-3, stride=1))
-
-
-class HedgeModeAccount:
-    """A client whose account is in hedge mode, which no account of the paper exchange is."""
-
-    def __init__(self, client: UsdmFutures) -> None:
-        self._client = client
-
-    async def account(self, instrument: Instrument) -> AccountSummary:
-        return msgspec.structs.replace(await self._client.account(instrument), hedge_mode=True)
 
 
 async def refused_start(table: Bench, error: type[Exception], words: str, *overrides: str, **options: Any) -> None:
@@ -45,8 +31,22 @@ async def refused_start(table: Bench, error: type[Exception], words: str, *overr
 async def test_f14_hedge_mode_is_refused_with_the_way_to_change_it(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with bench(tmp_path) as table, table.client() as client:
         instrument = await client.instrument("BTCUSDT")
+        hedge = {"dualSidePosition": "true"}
+        await table.paper.call(lambda now_ms: table.exchange.change_position_mode(KEY, hedge, now_ms))
         with pytest.raises(StartRefused, match="One-way"):
-            await check_account(cast(Execution, HedgeModeAccount(client)), instrument, AccountConfig())
+            await check_account(client, instrument, AccountConfig())
+
+
+async def test_isolated_margin_is_set_before_trading_and_holds_for_its_fills(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with bench(tmp_path, waves(1_600, 40_000)) as table:
+        async with table.bot("account.margin_type=isolated", "account.leverage=10") as running:
+            await running.until(lambda: running.snapshot().ledger.round_trips >= 1)
+        account = table.exchange.account_of(KEY)
+        assert (account.setting("BTCUSDT").isolated, account.setting("BTCUSDT").leverage) == (True, 10)
+        assert {move.cause for move in account.moves} == {"TRADE"}
+        assert running.report.tie_out.words == "yes"
 
 
 async def test_strays_of_another_bot_are_a_refusal_and_go_by_their_ids_when_asked(

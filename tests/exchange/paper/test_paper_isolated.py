@@ -256,6 +256,7 @@ def test_funding_of_an_isolated_position_is_paid_from_its_wallet() -> None:
     assert exchange.account_of("ann").cross_units == cross
     [event] = [event for event in exchange.take_events() if isinstance(event, UserEvent)]
     assert [row["s"] for row in event.payload["a"]["P"]] == ["TESTUSDT"]
+    assert (event.payload["a"]["m"], event.payload["a"]["S"]) == ("FUNDING_FEE", "TESTUSDT")
 
 
 def test_less_leverage_is_refused_while_an_isolated_position_is_held() -> None:
@@ -285,6 +286,10 @@ def test_the_profit_of_a_cross_position_does_not_open_an_isolated_one() -> None:
     assert available > 200
     assert code_of(alone.limit, "BUY", 1000, 30_000) == -2019
     assert alone.limit("BUY", 990, 15_000)["status"] == "NEW"
+    # Nor is it given to one by hand: the cross wallet, less what waits for the order and what the cross position needs.
+    owner, marks = exchange.account_of("ann"), exchange.settlement.marks()
+    waits, needed = money_units(Decimal("99.0") * 15 / 20), money_units(Decimal("120.1") * 10 / 100)
+    assert addable_units(owner, marks) == owner.cross_units - waits - needed
 
 
 def test_isolated_margin_survives_a_restart() -> None:

@@ -169,9 +169,10 @@ class Settlement:
         )
 
     def tell_account(
-        self, account: PaperAccount, reason: str, change_units: int, now_ms: int, symbols: tuple[str, ...] = ()
-    ) -> None:
-        """Write down an ACCOUNT_UPDATE with the positions of some symbols."""
+        self, account: PaperAccount, reason: str, change_units: int, now_ms: int, symbols: tuple[str, ...] = (),
+        cause: str = "",
+    ) -> None:  # fmt: skip
+        """Write down an ACCOUNT_UPDATE with the positions of some symbols; `cause` is the symbol of a funding fee."""
         rows = []
         for name in symbols:
             desk, isolated = self.desks[name], account.setting(name).isolated
@@ -179,7 +180,7 @@ class Settlement:
                 position = account.position(name, side)
                 profit = unrealized_units(position, desk.marks)
                 rows.append(wire.position_event_row(desk.symbol, position, side, profit, isolated=isolated))
-        payload = wire.account_event(account, reason, change_units, now_ms, rows)
+        payload = wire.account_event(account, reason, change_units, now_ms, rows, cause)
         self.events.append(UserEvent(account.name, "ACCOUNT_UPDATE", now_ms, payload))
 
     def tell_margin_call(self, account: PaperAccount, places: list[Place], now_ms: int) -> None:
@@ -211,7 +212,8 @@ class Settlement:
                 if payment:
                     self.book(account, symbol.name, "FUNDING_FEE", payment, now_ms)
                     position.isolated_units += payment if isolated else 0
-                    self.tell_account(account, "FUNDING_FEE", payment, now_ms, (symbol.name,) if isolated else ())
+                    shown = (symbol.name,) if isolated else ()
+                    self.tell_account(account, "FUNDING_FEE", payment, now_ms, shown, symbol.name)
 
     # taking ----------------------------------------------------------------------------------------------------------
 

@@ -273,15 +273,20 @@ def order_event(
     return {"e": "ORDER_TRADE_UPDATE", "T": order.update_time_ms, "E": order.update_time_ms, "o": body}
 
 
-def account_event(account: PaperAccount, reason: str, change_units: int, time_ms: int, positions: list[Body]) -> Body:
-    """Return an ACCOUNT_UPDATE; `change_units` is `bc`, the change apart from PnL and commission."""
+def account_event(
+    account: PaperAccount, reason: str, change_units: int, time_ms: int, positions: list[Body], symbol: str = ""
+) -> Body:
+    """Return an ACCOUNT_UPDATE; `change_units` is `bc`, the change apart from PnL and commission.
+
+    `symbol` is what a funding fee was paid for.
+    """
     wallet, cross = _trimmed_money(account.wallet_units), _trimmed_money(account.cross_units)
     balance = {"a": account.asset, "wb": wallet, "cw": cross, "bc": _trimmed_money(change_units)}
     return {
         "e": "ACCOUNT_UPDATE",
         "T": time_ms,
         "E": time_ms,
-        "a": {"B": [balance], "P": positions, "m": reason},
+        "a": {"B": [balance], "P": positions, "m": reason} | ({"S": symbol} if symbol else {}),
     }
 
 
