@@ -96,3 +96,22 @@ def test_liquidation_orders_are_listed_apart() -> None:
     assert exchange.adl_risk(SYMBOL, START_MS + 100) == {
         "symbol": "TESTUSDT", "adlRisk": "low", "updateTime": START_MS + 100,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("depth_lots", "lots", "risk"), [(50, 0, "low"), (50, 4_000, "low"), (50, 6_000, "medium"), (1, 1_100, "high")]
+)
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_the_risk_of_deleveraging_goes_by_what_the_book_would_take(
+    side: str, depth_lots: int, lots: int, risk: str
+) -> None:
+    exchange, market, ann, _ = scripted(depth_lots=depth_lots)
+    if lots:
+        ann.limit(side, 1040 if side == "BUY" else 960, lots)
+        # The tape gives the order all of its lots; the levels of the book stay as they are.
+        market.add(quote(100, 1060 if side == "SELL" else 900, None, (1060 if side == "SELL" else 900, lots, True)))
+        exchange.advance(START_MS + 100)
+    assert abs(ann.lots) == lots
+    assert exchange.adl_risk(SYMBOL, exchange.now_ms) == {
+        "symbol": "TESTUSDT", "adlRisk": risk, "updateTime": exchange.now_ms,
+    }  # fmt: skip

@@ -220,7 +220,7 @@ class WireError(enum.Enum):
     )
     MODIFY_MIN_NOTIONAL = ErrorRow(400, -5029, "Order's notional must be no smaller than {notional}", _F)
     MODIFY_PENDING = ErrorRow(400, -5043, "A pending modification already exists for this order.", _R)
-    MODIFY_REDUCE_ONLY = ErrorRow(400, -5047, "The reduceOnly value does not match the order's.", _R)
+    MODIFY_REDUCE_ONLY = ErrorRow(400, -5047, "The original order is not a reduce-only order", _R)
 
     @property
     def status(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.account_queries import page, window
 from trio_grid.exchange.paper.engine.candles import INTERVALS, close_time_of
 from trio_grid.exchange.paper.engine.deleveraging import ADL_CLIENT_ID, quantile
@@ -25,6 +26,8 @@ Body = dict[str, Any]
 
 CLOSE_TYPES = {"LIQUIDATION": "autoclose-", "ADL": ADL_CLIENT_ID}
 """How the client ids of forced orders begin."""
+
+DEEPEST_LEVELS = 1_000
 
 
 class ContractQueries(MarketQueries):
@@ -147,11 +150,32 @@ class ContractQueries(MarketQueries):
         return [{"symbol": symbol, "adlQuantile": sides} for symbol, sides in places.items()]
 
     def adl_risk(self, params: Params, now_ms: int) -> Body | list[Body]:
-        """Return the risk of deleveraging of a symbol, or of all: low, since strangers nearly always take all."""
+        """Return the risk of deleveraging of a symbol, or of all: low, medium or high.
+
+        Positions are deleveraged where a liquidation finds nobody in the book. So the risk goes by the largest position
+        of any account: low if the book would take ten of that size, medium if it would take one, high if it would not.
+        """
         self.advance(now_ms)
         desks = [self.desk_of(params["symbol"])] if params.get("symbol") else list(self.desks.values())
-        rows = [{"symbol": desk.name, "adlRisk": "low", "updateTime": self.now_ms} for desk in desks]
+        rows = [{"symbol": desk.name, "adlRisk": self._risk(desk), "updateTime": self.now_ms} for desk in desks]
         return rows[0] if params.get("symbol") else rows
+
+    def _risk(self, desk: Desk) -> str:
+        worst = "low"
+        for taker, sign in ((Side.BUY, 1), (Side.SELL, -1)):
+            held = [
+                sign * position.lots
+                for account in self.settlement.accounts.values()
+                for symbol, _, position in account.held()
+                if symbol == desk.name
+            ]
+            largest = max(held, default=0)
+            if largest > 0:
+                room = sum(lots for _, lots in desk.book.depth(taker, DEEPEST_LEVELS))
+                if largest > room:
+                    return "high"
+                worst = "medium" if 10 * largest > room else worst
+        return worst
 
 
 def _interval(params: Params) -> str:
