@@ -7,7 +7,8 @@ TrioGridError
 ├── Halted                        a safety rule stopped the bot                       exit 4
 │   └── InvariantBroken           our own books contradict themselves
 ├── JournalError                  the journal cannot be read or written               exit 4
-│   └── JournalInUse              another process holds the journal
+│   ├── JournalInUse              another process holds the journal
+│   └── JournalPathRefused        no journal can lie at its path                      exit 2
 ├── ExitUnconfirmed               orders may rest on the exchange against the policy  exit 5
 ├── ControlError                  no running bot answered on the control socket       exit 3
 └── ExchangeError
@@ -89,6 +90,12 @@ class JournalError(TrioGridError):
 
 class JournalInUse(JournalError):
     """Another process holds this journal."""
+
+
+class JournalPathRefused(JournalError):
+    """No journal can lie at this path, whatever became of an earlier one: a setting, not a fault of the books."""
+
+    exit_code = 2
 
 
 class ExitUnconfirmed(TrioGridError):

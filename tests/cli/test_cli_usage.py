@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from trio_grid import __version__
-from trio_grid.cli import build_parser, main, worst_code
+from trio_grid.cli import main
 from trio_grid.cli.durations import duration_s
+from trio_grid.cli.program import build_parser, worst_code
 from trio_grid.errors import ConfigError, ControlError, ExitUnconfirmed, Halted, StartRefused, UnexplainedHoldings
 
 COMMANDS = ["run", "exchange", "check", "status", "pause", "resume", "stop", "explain", "journal"]
@@ -78,6 +79,25 @@ def test_a_bad_configuration_exits_with_2_and_names_the_path(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("folder", "is a folder"), ("file/bot.sqlite3", "folder"), ("x" * 300 + "/bot.sqlite3", "folder"),
+     ("x" * 300, "File name too long")],
+)  # fmt: skip
+def test_a_path_at_which_no_journal_can_lie_exits_with_2_and_is_named(
+    path: str, told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert main(["run", "--set", f'journal.path="{path}"']) == 2
+    err = capsys.readouterr().err
+    assert "$.journal.path: the journal" in err
+    assert str(tmp_path / path) in err
+    assert told in err
+    assert "allowed: a file in a folder that this user may write to" in err
+
+
 def test_paper_options_on_another_exchange_are_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +107,7 @@ def test_paper_options_on_another_exchange_are_refused(
         '[exchange]\nkind = "binance-usdm"\nrest_url = "https://fapi.example.com"\nws_url = "wss://ws.example.com"\n'
         'ws_api_url = "wss://ws-api.example.com/ws-fapi/v1"\nkey_env = "NO_SUCH_KEY"\nsecret_env = "NO_SUCH_SECRET"\n'
         '[grid]\nsymbol = "BTCUSDT"\ninterval = 50\n[size]\nquote_per_level = 200\n'
+        "[limits]\nmax_inventory = 0.1\n"
     )
     assert main(["run", str(config), "--fresh"]) == 2
     assert "--fresh" in capsys.readouterr().err

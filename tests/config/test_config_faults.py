@@ -189,6 +189,8 @@ ws_url = "wss://example.org"
 ws_api_url = "wss://example.org/ws-fapi/v1"
 key_env = "KEY"
 secret_env = "SECRET"
+[limits]
+max_inventory = 1
 """
 
 
@@ -355,3 +357,32 @@ def test_overrides_are_toml_or_bare_words() -> None:
 )
 def test_an_override_that_means_nothing_is_refused(override: str, fault: str) -> None:
     assert fault_of(override).startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("mode", "trailing", "grows"),
+    [
+        ("long", "both", True), ("long", "down", True), ("long", "up", False), ("long", "none", False),
+        ("short", "both", True), ("short", "down", False), ("short", "up", True), ("short", "none", False),
+        ("neutral", "both", True), ("neutral", "down", True), ("neutral", "up", True), ("neutral", "none", False),
+    ],
+)  # fmt: skip
+def test_a_grid_that_could_grow_without_bound_needs_a_limit_where_it_costs(
+    mode: str, trailing: str, grows: bool
+) -> None:
+    unbounded = SMALLEST + BINANCE.partition("[limits]")[0]
+    grid = (f"grid.mode={mode}", f"grid.trailing={trailing}")
+    path = "$.limits.max_inventory: is missing; needed on an exchange that is not on this machine"
+    if grows:
+        (fault,) = faults_of(unbounded, *grid)
+        assert fault.startswith(path)
+        assert f'with grid.trailing = "{trailing}"' in fault
+    else:
+        parse_config(unbounded, grid)
+    for bound in ("limits.max_inventory=1", "limits.max_notional=1000", "exchange.rest_url=http://127.0.0.1:9"):
+        parse_config(unbounded, [*grid, bound])
+    assert parse_config(SMALLEST, grid).limits.max_inventory is None, "the embedded exchange costs nothing"
+
+
+def test_a_fixed_range_bounds_itself() -> None:
+    parse_config(RANGE + BINANCE.partition("[limits]")[0])

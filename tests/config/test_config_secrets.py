@@ -30,6 +30,8 @@ symbol = "BTCUSDT"
 interval = 30
 [size]
 quote_per_level = 200
+[limits]
+max_inventory = 1
 """
 PEM = "-----BEGIN PRIVATE KEY-----\\nabc\\n-----END PRIVATE KEY-----"
 

@@ -155,7 +155,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_journals_place_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    with pytest.raises(JournalError, match="is not a file"), open_journal(tmp_path):
+    with pytest.raises(JournalError, match="is a folder"), open_journal(tmp_path):
         pass
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 

@@ -13,7 +13,10 @@ import pytest
 import trio
 
 from trio_grid.errors import ControlError
+from trio_grid.services import control_socket
 from trio_grid.services.control_socket import ControlRequest, ControlSocket, ask, socket_path
+
+PATIENCE_S = 180.0
 
 
 async def answer(request: ControlRequest) -> dict[str, Any]:
@@ -88,3 +91,40 @@ async def test_a_caller_that_leaves_or_stalls_holds_nothing_up(tmp_path: Path) -
 async def test_nobody_there_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="no bot is running there"):
         await ask(tmp_path / "control", ControlRequest(command="status"))
+
+
+async def test_a_request_whose_caller_does_not_wait_any_longer_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "control"
+    begun, given_up, go_on = trio.Event(), trio.Event(), trio.Event()
+    resumed: list[ControlRequest] = []
+
+    async def slow(request: ControlRequest) -> dict[str, Any]:
+        begun.set()
+        try:
+            await go_on.wait()
+        finally:
+            given_up.set()
+        resumed.append(request)
+        return {}
+
+    monkeypatch.setattr(control_socket, "ANSWER_TIMEOUT_S", 0.05)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(ControlSocket(path, slow).run)
+        with pytest.raises(ControlError, match=r"did not answer within 0.05 s; it has been told to give resume up"):
+            await ask(path, ControlRequest(command="resume"))
+        with trio.fail_after(PATIENCE_S):
+            await given_up.wait()
+        # The server goes on, and waits for a caller that waits.
+        monkeypatch.setattr(control_socket, "ANSWER_TIMEOUT_S", PATIENCE_S)
+        async with await trio.open_unix_socket(path) as stream:
+            begun = trio.Event()
+            await stream.send_all(b'{"command":"resume"}\n')
+            with trio.fail_after(PATIENCE_S):
+                await begun.wait()
+            given_up = trio.Event()
+        with trio.fail_after(PATIENCE_S):
+            await given_up.wait()
+        nursery.cancel_scope.cancel()
+    assert resumed == []

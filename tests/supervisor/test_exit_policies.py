@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.supervisor.bot_bench import KEY, MID_TICKS, Bench, RunningBot, bench, until
-from trio_grid.domain.inputs import TradingState, TradingStateChanged
+from trio_grid.domain.inputs import Condition, TradingState, TradingStateChanged
 from trio_grid.testing.memory_network import Direction
 
 
@@ -45,6 +45,8 @@ async def test_each_policy_holds_on_the_exchange(
         assert report.exit.confirmed
         assert report.tie_out.words == "yes"
         assert report.after.trading_state is TradingState.ACTIVE
+        assert Condition.STOPPING in report.after.conditions
+        assert "stopping" in report.after.closed_doors
         resting = {record.client_order_id for record in report.exit.resting}
         assert resting == set(table.open_ids()) - {foreign}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_grid.cli import build_parser
+from trio_grid.cli.program import build_parser
 from trio_grid.cli.run_command import overrides_of
 from trio_grid.config import load_config
 from trio_grid.errors import ConfigError

@@ -1,49 +1,22 @@
-"""The command line: `trio-grid COMMAND`. Composes the live system and maps errors to exit codes, here and nowhere else.
+"""The door of the command line: it opens at once, and Ctrl-C closes it without a traceback at any moment.
 
-Exit codes: 0 ok, 2 usage or configuration, 3 exchange refused or unreachable, 4 halted by a safety rule, 5 orders may
-rest on the exchange against the exit policy, 70 internal error.
+Importing the program takes half a second. Nothing is running then that would have to be stopped in order, so that an
+interrupt may simply end the process. This module imports nothing that takes time; `program` has everything else.
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
-import sys
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
-from trio_grid import __version__
-from trio_grid.cli.check_command import add_check_parser
-from trio_grid.cli.control_commands import add_control_parsers
-from trio_grid.cli.exchange import add_exchange_parser
-from trio_grid.cli.journal_commands import add_journal_parser
-from trio_grid.cli.output import complain
-from trio_grid.cli.run_command import add_run_parser
-from trio_grid.cli.simulate import add_simulate_parser
-from trio_grid.domain.strategy import Strategy
-from trio_grid.errors import TrioGridError
+if TYPE_CHECKING:
+    from trio_grid.domain.strategy import Strategy
 
-log = logging.getLogger(__name__)
-
-INTERNAL_ERROR = 70
-_EPILOG = """exit codes: 0 ok, 2 usage or configuration, 3 exchange refused or unreachable, 4 halted by a safety rule,
-5 orders may rest on the exchange against the exit policy, 70 internal error"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; each command sets `handler` or `command` to a function from arguments to an exit code."""
-    parser = argparse.ArgumentParser(
-        prog="trio-grid", description="A grid-trading bot on Trio: every order accounted for.", epilog=_EPILOG
-    )
-    parser.add_argument("--version", action="version", version=f"trio-grid {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_run_parser(commands)
-    add_exchange_parser(commands)
-    add_check_parser(commands)
-    add_control_parsers(commands)
-    add_journal_parser(commands)
-    add_simulate_parser(commands)
-    return parser
+INTERRUPTED = 130
+"""Exit code of a program that was interrupted before it had started anything: the shell's own for SIGINT."""
 
 
 def main(argv: Sequence[str] | None = None, *, strategy: Strategy | None = None) -> int:
@@ -51,40 +24,36 @@ def main(argv: Sequence[str] | None = None, *, strategy: Strategy | None = None)
 
     A strategy given here decides instead of the ladder, in `run` as in `journal verify` and `journal replay`.
     """
-    arguments = build_parser().parse_args(argv)
-    arguments.strategy = strategy
-    code = 0
+    with _interrupts_end_the_process():
+        from trio_grid.cli.program import run_command_line
+
+    return run_command_line(argv, strategy)
+
+
+@contextmanager
+def _interrupts_end_the_process() -> Iterator[None]:
+    """Let SIGINT end the process with a word.
+
+    A KeyboardInterrupt in the middle of an import would be a traceback, or be swallowed by the module that it hits.
+    Where SIGINT is not Python's own KeyboardInterrupt (ignored in the background, a caller's handler, another thread),
+    nothing is changed.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _in_main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, _leave)
     try:
-        run = getattr(arguments, "handler", None) or arguments.command
-        code = int(run(arguments))
-    except* TrioGridError as group:
-        told = [error for error in leaves(group) if isinstance(error, TrioGridError)]
-        for text in dict.fromkeys(str(error) or type(error).__name__ for error in told):
-            complain(f"trio-grid: {text}")
-        code = max(worst_code(told), code)
-    except* BrokenPipeError:
-        # Whoever read our output has gone; the descriptor is pointed elsewhere so that Python's exit stays silent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = max(1, code)
-    except* KeyboardInterrupt:
-        complain("trio-grid: interrupted")
-        code = max(130, code)
-    except* Exception as group:
-        log.critical("internal error", exc_info=group)
-        complain(f"trio-grid: internal error: {'; '.join(repr(error) for error in leaves(group))}")
-        code = INTERNAL_ERROR
-    return code
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def worst_code(errors: Sequence[TrioGridError]) -> int:
-    """Return the exit code of several errors: the highest, and a safety rule before an unreachable exchange."""
-    return max((error.exit_code for error in errors), default=0)
+def _in_main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
 
 
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Return the single errors of a group, in order."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
+def _leave(number: int, frame: object) -> NoReturn:
+    os.write(2, b"trio-grid: interrupted\n")
+    os._exit(INTERRUPTED)

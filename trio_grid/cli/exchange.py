@@ -20,7 +20,7 @@ import attrs
 import msgspec
 import trio
 
-from trio_grid.config.schema import SYMBOL
+from trio_grid.config.schema import LARGEST_BALANCE, SYMBOL
 from trio_grid.domain.instrument import MoneyUnits, NotRepresentable, money_units
 from trio_grid.errors import ConfigError, TrioGridError
 from trio_grid.exchange.paper.build import build_exchange
@@ -220,13 +220,15 @@ def _three_parts(text: str, form: str) -> tuple[str, str, MoneyUnits]:
         raise argparse.ArgumentTypeError(f"must have the form {form}")
     if len(parts) == 2:
         return parts[0], parts[1], DEFAULT_BALANCE
+    allowed = f"allowed: above 0, at most {LARGEST_BALANCE}, with at most 8 decimals"
     try:
-        balance = money_units(Decimal(parts[2]))
+        amount = Decimal(parts[2])
+        # Compared before it is converted: a number of many digits would take for ever.
+        if not (amount.is_finite() and 0 < amount <= LARGEST_BALANCE):
+            raise InvalidOperation
+        return parts[0], parts[1], money_units(amount)
     except (InvalidOperation, NotRepresentable):
-        raise argparse.ArgumentTypeError(f"the balance {parts[2]!r} is no amount with at most 8 decimals") from None
-    if balance <= 0:
-        raise argparse.ArgumentTypeError(f"the balance {parts[2]!r} must be positive")
-    return parts[0], parts[1], balance
+        raise argparse.ArgumentTypeError(f"the balance {parts[2][:60]!r} of {parts[0]} is refused; {allowed}") from None
 
 
 def _wall_ms() -> int:

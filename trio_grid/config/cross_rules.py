@@ -6,10 +6,12 @@ the rule is passed over, since its answer would be about a value that the user h
 
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from urllib.parse import urlsplit
 
+from trio_grid.config.rules import is_loopback
 from trio_grid.config.schema import Config, ExchangeKind
 from trio_grid.config.structure import shown
-from trio_grid.domain.settings import Mode, Spacing
+from trio_grid.domain.settings import Mode, Spacing, Trailing
 
 Fault = tuple[str, str]
 CrossRule = Callable[[Config], Iterator[Fault]]
@@ -164,6 +166,23 @@ def watched_symbols(config: Config) -> Iterator[Fault]:
         yield path, f"{given} is refused; allowed: none with paper.market, since the recording holds {traded} alone"
 
 
+def bounded_where_it_costs(config: Config) -> Iterator[Fault]:
+    """A window that follows the price against the position opens more and more: with real money that needs a limit."""
+    exchange, grid, limits = config.exchange, config.grid, config.limits
+    if exchange.kind is ExchangeKind.PAPER or exchange.rest_url is None or grid.range is not None:
+        return
+    against = {Mode.LONG: (Trailing.DOWN,), Mode.SHORT: (Trailing.UP,), Mode.NEUTRAL: (Trailing.DOWN, Trailing.UP)}
+    grows = grid.trailing is Trailing.BOTH or grid.trailing in against[grid.mode]
+    bounded = limits.max_inventory is not None or limits.max_notional is not None
+    if grows and not bounded and not is_loopback(urlsplit(exchange.rest_url).hostname or ""):
+        yield (
+            "$.limits.max_inventory",
+            "is missing; needed on an exchange that is not on this machine with"
+            f' grid.trailing = "{grid.trailing.value}": the position could grow without bound'
+            " (limits.max_notional would bound it as well)",
+        )
+
+
 CROSS_RULES: tuple[CrossRule, ...] = (
     exchange_addresses,
     exchange_keys,
@@ -177,6 +196,7 @@ CROSS_RULES: tuple[CrossRule, ...] = (
     patience,
     regime_thresholds,
     watched_symbols,
+    bounded_where_it_costs,
 )
 
 

@@ -18,6 +18,8 @@ from trio_grid.domain.settings import Mode, OnLimit, Spacing, Trailing
 
 SYMBOL = r"[A-Z0-9]{2,20}(_[0-9]{6})?"
 WatchedSymbols = Each(SYMBOL, "symbols such as ETHUSDT, in capitals, none twice, at most 9", 9)
+LARGEST_BALANCE = 10**10
+"""Of an account of the paper exchange: its money is kept in whole numbers of 64 bits, with room to grow."""
 Milli = Decimals(3)
 EnvironmentName = Pattern(r"[A-Z_][A-Z0-9_]{0,99}", "the NAME of an environment variable, in capitals")
 RestAddress = Address("https", "http")
@@ -111,7 +113,7 @@ class PaperConfig:
     synthetic market."""
     speed: Annotated[Decimal, Above(0), AtMost(100_000)] = Decimal(1)
     """How many seconds of the market pass in one second."""
-    balance: Positive = Decimal(10_000)
+    balance: Annotated[Decimal, Above(0), AtMost(LARGEST_BALANCE), Decimals(8)] = Decimal(10_000)
     """Wallet balance that the account starts with, in units of the margin asset."""
     leverage: Annotated[int, AtLeast(1), AtMost(125)] = 20
     """Leverage that the account starts with."""

@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from trio_grid.errors import JournalError
+from trio_grid.journal.faults import path_fault, path_refused
 from trio_grid.journal.lease import OWNER_ONLY
 from trio_grid.journal.wal import wal_path
 
@@ -21,7 +22,7 @@ OPENING_TIMEOUT_S = 5.0  # a reader that just closes may hold the file for a mom
 def make_private(path: Path) -> None:
     """Make the file if it is missing and take away what others may do with it; raises JournalError."""
     if path.exists() and not path.is_file():
-        raise JournalError(f"the journal {path} is not a file")
+        raise path_refused(f"the journal {path} is not a file")
     try:
         # O_EXCL: an existing file is never opened here, closing it would drop the locks of a reader in this process.
         with contextlib.suppress(FileExistsError):
@@ -31,7 +32,7 @@ def make_private(path: Path) -> None:
                 if file.stat().st_mode & 0o077:
                     file.chmod(OWNER_ONLY)
     except OSError as error:
-        raise JournalError(f"the journal {path} cannot be made owner-only: {error.strerror}") from error
+        raise path_fault(f"the journal {path} cannot be made owner-only", error) from error
 
 
 def connect_for_writing(path: Path, *, same_thread: bool) -> sqlite3.Connection:

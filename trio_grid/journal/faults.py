@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator
 
-from trio_grid.errors import JournalError
+from trio_grid.errors import JournalError, JournalPathRefused
 
 _ADVICE = {
     "SQLITE_FULL": "the disk is full: make room",
@@ -18,6 +19,24 @@ _ADVICE = {
     "SQLITE_CORRUPT": "the file is damaged: keep a copy of it; `trio-grid journal verify` says what is left",
     "SQLITE_NOTADB": "the file is not a SQLite database",
 }
+
+
+_OF_THE_PATH = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
+
+
+def path_fault(what: str, error: OSError) -> JournalError:
+    """Return the error of a file or folder of the journal: of its path, or of the machine (a full disk, ...)."""
+    if error.errno in _OF_THE_PATH:
+        return path_refused(f"{what}: {error.strerror}")
+    return JournalError(f"{what}: {error.strerror}")
+
+
+def path_refused(what: str) -> JournalPathRefused:
+    """Return the error of a path at which no journal can lie."""
+    return JournalPathRefused(f"$.journal.path: {what}; allowed: a file in a folder that this user may write to")
 
 
 def sqlite_name(error: sqlite3.Error) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from trio_grid.errors import JournalError, JournalInUse
+from trio_grid.journal.faults import path_fault
 
 OWNER_ONLY = 0o600
 _LONGEST_OWNER_BYTES = 1_000
@@ -33,7 +34,7 @@ class JournalLease:
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         except OSError as error:
-            raise JournalError(f"the journal's lock file {self.path} cannot be opened: {error.strerror}") from error
+            raise path_fault(f"the journal's lock file {self.path} cannot be opened", error) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._write(json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "purpose": purpose}) + "\n")

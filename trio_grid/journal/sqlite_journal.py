@@ -35,7 +35,7 @@ from trio_grid.journal.connections import (
     set_patience,
     sync_folder,
 )
-from trio_grid.journal.faults import journal_fault, sqlite_faults, sqlite_name
+from trio_grid.journal.faults import journal_fault, path_fault, path_refused, sqlite_faults, sqlite_name
 from trio_grid.journal.identity import JournalIdentity, check_market
 from trio_grid.journal.lease import JournalLease
 from trio_grid.journal.migrations import Migration, load_migrations, migrate
@@ -79,8 +79,10 @@ def open_journal(
     try:
         path = path.resolve()  # two names of one file must mean one lease
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.is_dir():
+            raise path_refused(f"the journal {path} is a folder")
     except OSError as error:
-        raise JournalError(f"the journal's folder {path.parent} cannot be made: {error.strerror}") from error
+        raise path_fault(f"the journal {path.absolute()}: its folder or file cannot be made", error) from error
     with JournalLease(path, purpose=purpose):
         journal = Journal(path, load_migrations() if migrations is None else migrations)
         try:

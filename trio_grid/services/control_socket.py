@@ -1,10 +1,13 @@
 """Owns the control socket: a Unix socket beside the journal, for its owner only, one JSON line each way.
 
-It must never be reachable by another user or over a network, and a caller that stalls must hold nothing up.
+It must never be reachable by another user or over a network, and a caller that stalls must hold nothing up. A request
+lives as long as its caller: who closes the connection before the answer, or does not wait for it any longer, gives the
+request up, so that nothing is resumed minutes after the operator was told that there is no answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -89,23 +92,49 @@ class ControlSocket:
             raise
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        answer: ControlAnswer
         async with stream:
             try:
                 with trio.fail_after(READ_TIMEOUT_S):
                     text = await _read_line(stream)
                 request = msgspec.json.decode(text, type=ControlRequest)
-                log.info(line("control request", command=request.command))
-                answer = ControlAnswer(result=await self._handle(request))
             except (ControlError, msgspec.ValidationError, msgspec.DecodeError) as error:
-                answer = ControlAnswer(error=str(error))
+                await _send(stream, ControlAnswer(error=str(error)))
             except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
                 return
+            else:
+                log.info(line("control request", command=request.command))
+                if not await self._answer(stream, request):
+                    log.warning(line("control request given up: its caller left", command=request.command))
+
+    async def _answer(self, stream: trio.SocketStream, request: ControlRequest) -> bool:
+        """Handle a request and answer it; False if its caller left first: it was given up where it had come to."""
+        answered = False
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    while await stream.receive_some(4096):
+                        pass  # one line was asked for; more words change nothing
+                nursery.cancel_scope.cancel(reason="the caller left")
+
+            nursery.start_soon(watch)
             try:
-                with trio.move_on_after(READ_TIMEOUT_S):
-                    await stream.send_all(msgspec.json.encode(answer) + b"\n")
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                log.info("the caller on the control socket left before the answer")
+                answer = ControlAnswer(result=await self._handle(request))
+            except ControlError as error:
+                answer = ControlAnswer(error=str(error))
+            answered = True
+            await _send(stream, answer)
+            nursery.cancel_scope.cancel(reason="answered")
+        return answered
+
+
+async def _send(stream: trio.SocketStream, answer: ControlAnswer) -> None:
+    """Send an answer. What was done is told, also when it was to stop the bot, which ends this task."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + READ_TIMEOUT_S):
+        try:
+            await stream.send_all(msgspec.json.encode(answer) + b"\n")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            log.info("the caller on the control socket left before the answer")
 
 
 async def ask(path: Path, request: ControlRequest) -> dict[str, Any]:
@@ -128,7 +157,12 @@ async def ask(path: Path, request: ControlRequest) -> dict[str, Any]:
             with trio.fail_after(ANSWER_TIMEOUT_S):
                 await stream.send_all(msgspec.json.encode(request) + b"\n")
                 answer = msgspec.json.decode(await _read_line(stream), type=ControlAnswer)
-        except (trio.BrokenResourceError, trio.TooSlowError, msgspec.DecodeError, ControlError) as error:
+        except trio.TooSlowError:
+            raise ControlError(
+                f"{path}: the bot did not answer within {ANSWER_TIMEOUT_S:g} s; it has been told to give"
+                f" {request.command} up: `trio-grid status` shows what is"
+            ) from None
+        except (trio.BrokenResourceError, msgspec.DecodeError, ControlError) as error:
             raise ControlError(f"{path}: the bot did not answer: {error}") from error
     if answer.error:
         raise ControlError(answer.error)

@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from trio_grid.domain.actions import CancelOrder
+from trio_grid.domain.booking import ABSENCE_MARGIN_MS
 from trio_grid.domain.client_order_id import decode
 from trio_grid.domain.events import FundingRecord, OrderAbsent, OrderRecord, Trade
 from trio_grid.domain.inputs import (
@@ -35,8 +36,6 @@ from trio_grid.services.status_board import ReconciliationSummary
 
 log = logging.getLogger(__name__)
 
-ABSENCE_MARGIN_MS = 1_000
-"""R4: past timestamp + recvWindow by this much, the exchange itself refuses the request."""
 BETWEEN_LOOKS_S = 2.0
 """R4 and the position check: two equal answers this far apart count."""
 MOST_LOOKS = 3

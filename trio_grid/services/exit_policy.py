@@ -197,6 +197,7 @@ class ExitWork:
 
     def _close_doors(self, reason: str) -> None:
         """Nothing is placed from here on, except what flattening asks for: resting orders stay as they are."""
+        self._set(Condition.STOPPING, True, reason)
         self._set(Condition.STARTING, True, reason)
         self._set(Condition.USER_STREAM_DOWN, True, reason)
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from trio_grid.cli.exchange import ExchangeOptions, add_exchange_parser, parse_account, parse_ed25519_account
+from trio_grid.exchange.paper.build import build_exchange
+from trio_grid.exchange.paper.engine.exchange import AccountSpec
+from trio_grid.exchange.paper.engine.persistence import exchange_document
 
 PATIENCE_S = 180.0
 """Far beyond what a busy machine needs: whoever waits for so long has found a hang."""
@@ -100,6 +103,27 @@ def test_account_options(tmp_path: Path) -> None:
         assert parse_ed25519_account(text)[0].public_key_pem == PUBLIC_PEM
     with pytest.raises(argparse.ArgumentTypeError, match="8 decimals"):
         parse_account("key:secret:0.000000001")
+
+
+@pytest.mark.parametrize(
+    "balance", ["1e400", "1e-400", "1E+999999999", "0", "-5", "NaN", "Infinity", "10000000000.1", "1e11", "0.000000001"]
+)
+def test_a_balance_outside_of_its_range_is_refused_with_the_range(balance: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        parse_account(f"key:secret:{balance}")
+    assert str(refused.value) == (
+        f"the balance '{balance}' of key is refused; allowed: above 0, at most 10000000000, with at most 8 decimals"
+    )
+
+
+def test_the_largest_balance_is_one_that_can_be_traded_and_kept() -> None:
+    _, balance = parse_account("key:secret:1e10")
+    exchange = build_exchange(
+        start_ms=1_750_000_000_000, history_minutes=5, accounts=[AccountSpec(name="key", balance_units=balance)]
+    )
+    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+    exchange.place_order("key", order, exchange.now_ms)
+    assert b'"wallet_units":99999999' in exchange_document(exchange)
 
 
 def test_defaults() -> None:
