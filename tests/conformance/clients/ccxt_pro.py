@@ -162,6 +162,23 @@ async def user_orders(desk: ProDesk) -> None:
     await seen(come("closed"), desk.trade)
 
 
+@suite.operation("user stream: conditional orders")
+async def user_conditional(desk: ProDesk) -> None:
+    trigger = await asyncio.to_thread(desk.price, "buy")
+    placed: set[str] = set()
+
+    async def come() -> None:
+        while not placed & {order["id"] for order in await desk.pro.watch_orders(SYMBOL)}:
+            pass
+
+    async def place() -> None:
+        order = await desk.pro.create_order(SYMBOL, "market", "sell", 0.01, None, {"stopLossPrice": trigger})
+        placed.add(order["id"])
+
+    await seen(come(), place)
+    await desk.pro.cancel_all_orders(SYMBOL, {"trigger": True})
+
+
 @suite.operation("user stream: trades")
 async def user_trades(desk: ProDesk) -> None:
     trades = await seen(desk.pro.watch_my_trades(SYMBOL), desk.trade)

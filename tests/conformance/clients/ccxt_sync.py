@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import ccxt_sync_account
+import ccxt_sync_conditional
 import ccxt_sync_errors
 import ccxt_sync_orders
 from ccxt_desk import SYMBOL, Desk
@@ -104,7 +105,7 @@ def ed25519(desk: Desk) -> None:
     assert client.cancel_order(order["id"], SYMBOL)["status"] == "canceled"
 
 
-suite.include(ccxt_sync_orders.suite, ccxt_sync_account.suite, ccxt_sync_errors.suite)
+suite.include(ccxt_sync_orders.suite, ccxt_sync_conditional.suite, ccxt_sync_account.suite, ccxt_sync_errors.suite)
 
 if __name__ == "__main__":
     suite.not_offered(
@@ -123,6 +124,8 @@ if __name__ == "__main__":
         "user stream: positions",
         "WebSocket API: place, query, cancel",
         "WebSocket API: amend",
+        "WebSocket API: conditional orders",
+        "user stream: conditional orders",
         "WebSocket API: account",
         "WebSocket API: market data",
         "WebSocket API: Ed25519, signed one by one",

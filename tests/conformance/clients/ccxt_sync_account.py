@@ -92,11 +92,6 @@ def position_mode(desk: Desk) -> None:
     assert desk.client.fetch_position_mode()["hedged"] is False
 
 
-@suite.operation("multi-assets mode")
-def multi_assets_mode(desk: Desk) -> None:
-    assert desk.client.fapiPrivateGetMultiAssetsMargin()["multiAssetsMargin"] is False
-
-
 @suite.operation("order rate limits")
 def order_rate_limits(desk: Desk) -> None:
     limits = desk.client.fapiPrivateGetRateLimitOrder()

@@ -36,6 +36,15 @@ async def amend(desk: Any) -> None:
     await desk.pro.cancel_order_ws(order["id"], SYMBOL)
 
 
+@suite.operation("WebSocket API: conditional orders")
+async def conditional_orders(desk: Any) -> None:
+    trigger = await asyncio.to_thread(desk.price, "buy")
+    order = await desk.pro.create_order_ws(SYMBOL, "market", "sell", 0.01, None, {"stopLossPrice": trigger})
+    assert (order["status"], order["triggerPrice"]) == ("open", trigger)
+    await desk.pro.cancel_order_ws(order["id"], SYMBOL, {"trigger": True})
+    assert await desk.pro.fetch_open_orders(SYMBOL, params={"trigger": True}) == []
+
+
 @suite.operation("WebSocket API: account")
 async def account(desk: Any) -> None:
     balance = await desk.pro.fetch_balance_ws()

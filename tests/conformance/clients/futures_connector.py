@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import raw_account
+import raw_conditional
 import raw_market
 import raw_orders
 from binance.error import ClientError
@@ -56,6 +57,16 @@ METHODS = {
     "POST positionSide/dual": "change_position_mode",
     "GET multiAssetsMargin": "get_multi_asset_mode",
     "GET rateLimit/order": "query_user_rate_limit",
+    "POST positionMargin": "modify_isolated_position_margin",
+    "GET positionMargin/history": "get_position_margin_history",
+    "POST multiAssetsMargin": "change_multi_asset_mode",
+    "GET feeBurn": "get_bnb_burn",
+    "GET forceOrders": "force_orders",
+    "GET adlQuantile": "adl_quantile",
+    "GET markPriceKlines": "mark_price_klines",
+    "GET indexPriceKlines": "index_price_klines",
+    "GET openInterest": "open_interest",
+    "GET historicalTrades": "historical_trades",
 }
 
 
@@ -73,11 +84,15 @@ class Desk(RawDesk):
 
     def ask(self, route: str, **parameters: Any) -> Any:
         """Call the method of a route."""
-        if route not in METHODS:
-            raise NotOffered(f"no method for {route}")
+        self.needs(route)
         if route == "DELETE batchOrders":
             parameters.setdefault("origClientOrderIdList", None)
         return getattr(self.client, METHODS[route])(**parameters)
+
+    def needs(self, route: str) -> None:
+        """Raise NotOffered when the client has no method for a route."""
+        if route not in METHODS:
+            raise NotOffered(f"no method for {route}")
 
     def code_of(self, error: Any) -> int:
         """Return the code of a ClientError."""
@@ -117,7 +132,7 @@ class Desk(RawDesk):
         return message
 
 
-suite.include(raw_market.suite, raw_orders.suite)
+suite.include(raw_market.suite, raw_orders.suite, raw_conditional.suite)
 
 
 @suite.operation("stream: klines")
@@ -198,11 +213,13 @@ def user_positions(desk: Desk) -> None:
 
 suite.include(raw_account.suite)
 suite.not_offered(
-    "the client knows neither this stream nor a WebSocket API, and signs with HMAC and RSA alone",
+    "the client knows neither this stream nor conditional orders nor a WebSocket API; it signs with HMAC and RSA alone",
     "stream: trades",
     "Ed25519: signed one by one",
     "WebSocket API: place, query, cancel",
     "WebSocket API: amend",
+    "WebSocket API: conditional orders",
+    "user stream: conditional orders",
     "WebSocket API: account",
     "WebSocket API: market data",
     "WebSocket API: Ed25519, signed one by one",

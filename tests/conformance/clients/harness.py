@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -151,6 +152,11 @@ def report(operation: str, outcome: str, detail: str = "") -> None:
     """Write one line of the report."""
     sys.stdout.write(json.dumps({"operation": operation, "outcome": outcome, "detail": detail}) + "\n")
     sys.stdout.flush()
+
+
+def snake(name: str) -> str:
+    """Return a parameter's name in Python's spelling."""
+    return re.sub(r"([A-Z])", r"_\1", name).lower()
 
 
 async def seen(watched: Awaitable[Any], act: Callable[[], Awaitable[Any]]) -> Any:

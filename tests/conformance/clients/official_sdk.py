@@ -6,10 +6,10 @@ The SDK logs a warning and goes on when a body does not fit its model. Here a wa
 import asyncio
 import json
 import logging
-import re
 from typing import Any
 
 import raw_account
+import raw_conditional
 import raw_market
 import raw_orders
 import sdk_streams
@@ -24,7 +24,7 @@ from binance_sdk_derivatives_trading_usds_futures.rest_api.models import (
     ModifyMultipleOrdersBatchOrdersParameterInner,
     PlaceMultipleOrdersBatchOrdersParameterInner,
 )
-from harness import NotOffered, Suite, Target
+from harness import NotOffered, Suite, Target, snake
 from raw_desk import RawDesk
 
 suite = Suite()
@@ -68,6 +68,23 @@ METHODS = {
     "POST positionSide/dual": "change_position_mode",
     "GET multiAssetsMargin": "get_current_multi_assets_mode",
     "GET rateLimit/order": "query_user_rate_limit",
+    "POST algoOrder": "new_algo_order",
+    "GET algoOrder": "query_algo_order",
+    "DELETE algoOrder": "cancel_algo_order",
+    "GET openAlgoOrders": "current_all_algo_open_orders",
+    "GET allAlgoOrders": "query_all_algo_orders",
+    "DELETE algoOpenOrders": "cancel_all_algo_open_orders",
+    "GET orderAmendment": "get_order_modify_history",
+    "POST positionMargin": "modify_isolated_position_margin",
+    "GET positionMargin/history": "get_position_margin_change_history",
+    "POST multiAssetsMargin": "change_multi_assets_mode",
+    "GET feeBurn": "get_bnb_burn_status",
+    "GET forceOrders": "users_force_orders",
+    "GET adlQuantile": "position_adl_quantile_estimation",
+    "GET markPriceKlines": "mark_price_kline_candlestick_data",
+    "GET indexPriceKlines": "index_price_kline_candlestick_data",
+    "GET openInterest": "open_interest",
+    "GET historicalTrades": "old_trades_lookup",
 }
 INNER = {
     "POST batchOrders": PlaceMultipleOrdersBatchOrdersParameterInner,
@@ -94,11 +111,6 @@ class Warnings(logging.Handler):
 
 
 WARNINGS = Warnings()
-
-
-def snake(name: str) -> str:
-    """Return a parameter's name as the SDK spells it."""
-    return re.sub(r"([A-Z])", r"_\1", name).lower()
 
 
 def plain(value: Any) -> Any:
@@ -132,8 +144,7 @@ class Desk(RawDesk):
 
     def ask(self, route: str, **parameters: Any) -> Any:
         """Call the method of a route."""
-        if route not in METHODS:
-            raise NotOffered(f"no method for {route}")
+        self.needs(route)
         if route in INNER:
             orders = [
                 {name: float(value) if name in NUMBERS else value for name, value in order.items()}
@@ -151,6 +162,11 @@ class Desk(RawDesk):
         """Return what the SDK has complained about, and forget it."""
         texts, WARNINGS.texts = WARNINGS.texts, []
         return texts
+
+    def needs(self, route: str) -> None:
+        """Raise NotOffered when the client has no method for a route."""
+        if route not in METHODS:
+            raise NotOffered(f"no method for {route}")
 
     def code_of(self, error: Any) -> int:
         """Return the code of one of the SDK's errors, whose class must go with it."""
@@ -176,7 +192,7 @@ def ed25519(desk: Desk) -> None:
     other.cancel(other.limit())
 
 
-suite.include(raw_market.suite, raw_orders.suite, sdk_streams.suite, raw_account.suite)
+suite.include(raw_market.suite, raw_orders.suite, raw_conditional.suite, sdk_streams.suite, raw_account.suite)
 suite.not_offered(
     "the SDK has no call for this stream",
     "stream: trades",

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import raw_account
+import raw_conditional
 import raw_market
 import raw_orders
 from binance import AsyncClient, BinanceSocketManager
 from binance.exceptions import BinanceAPIException
 from harness import PATIENCE_S, NotOffered, Plain, Suite, Target, refused_later, seen
+from raw_conditional import conditional
 from raw_desk import LOT, SYMBOL, RawDesk
 
 suite = Suite()
@@ -54,6 +56,23 @@ METHODS = {
     "POST positionSide/dual": "futures_change_position_mode",
     "GET multiAssetsMargin": "futures_get_multi_assets_mode",
     "GET rateLimit/order": "futures_v1_get_rate_limit_order",
+    "POST algoOrder": "futures_create_algo_order",
+    "GET algoOrder": "futures_get_algo_order",
+    "DELETE algoOrder": "futures_cancel_algo_order",
+    "GET openAlgoOrders": "futures_get_open_algo_orders",
+    "GET allAlgoOrders": "futures_get_all_algo_orders",
+    "DELETE algoOpenOrders": "futures_cancel_all_algo_open_orders",
+    "GET orderAmendment": "futures_v1_get_order_amendment",
+    "POST positionMargin": "futures_change_position_margin",
+    "GET positionMargin/history": "futures_position_margin_history",
+    "POST multiAssetsMargin": "futures_change_multi_assets_mode",
+    "GET feeBurn": "futures_v1_get_fee_burn",
+    "GET forceOrders": "futures_liquidation_orders",
+    "GET adlQuantile": "futures_adl_quantile_estimate",
+    "GET markPriceKlines": "futures_mark_price_klines",
+    "GET indexPriceKlines": "futures_index_price_klines",
+    "GET openInterest": "futures_open_interest",
+    "GET historicalTrades": "futures_historical_trades",
 }
 
 
@@ -93,13 +112,19 @@ class Desk(RawDesk):
 
     def ask(self, route: str, **parameters: Any) -> Any:
         """Call the method of a route."""
-        if parameters.get("type") == "STOP_MARKET":
+        if route == "POST order" and parameters["type"] == "STOP_MARKET":
             raise NotOffered("the client sends conditional types to the algo endpoint by itself")
-        if route not in METHODS:
-            raise NotOffered(f"no method for {route} (the one for PUT batchOrders signs the list before encoding it)")
+        self.needs(route)
+        if route == "POST multiAssetsMargin":
+            parameters["multiAssetsMargin"] = parameters["multiAssetsMargin"] == "true"
         if route == "DELETE batchOrders":
             parameters["orderidlist"] = parameters.pop("orderIdList")
         return getattr(self.client, METHODS[route])(**parameters)
+
+    def needs(self, route: str) -> None:
+        """Raise NotOffered when the client has no method for a route."""
+        if route not in METHODS:
+            raise NotOffered(f"no method for {route} (the one for PUT batchOrders signs the list before encoding it)")
 
     def code_of(self, error: Any) -> int:
         """Return the code of a BinanceAPIException."""
@@ -135,7 +160,7 @@ class Desk(RawDesk):
             return await seen(come(stream), again)
 
 
-suite.include(raw_market.suite, raw_orders.suite)
+suite.include(raw_market.suite, raw_orders.suite, raw_conditional.suite)
 
 
 @suite.operation("Ed25519: signed one by one")
@@ -224,6 +249,26 @@ async def user_balances(desk: Desk) -> None:
 async def user_positions(desk: Desk) -> None:
     update = (await desk.user_event("ACCOUNT_UPDATE", lambda: _trade(desk)))["a"]
     assert [row["s"] for row in update["P"]] == [SYMBOL]
+
+
+def _place_and_cancel_conditional(desk: Desk) -> None:
+    order = desk.ask("POST algoOrder", **conditional(desk))
+    desk.ask("DELETE algoOrder", algoId=order["algoId"])
+
+
+@suite.operation("user stream: conditional orders")
+async def user_conditional(desk: Desk) -> None:
+    order = (await desk.user_event("ALGO_UPDATE", lambda: _place_and_cancel_conditional(desk)))["o"]
+    assert (order["s"], order["X"]) == (SYMBOL, "NEW")
+
+
+@suite.operation("WebSocket API: conditional orders")
+async def ws_conditional(desk: Desk) -> None:
+    client, order = desk.client.unwrapped, await asyncio.to_thread(lambda: conditional(desk))
+    placed = await client.ws_futures_create_algo_order(**order)
+    assert placed["algoStatus"] == "NEW"
+    await client.ws_futures_cancel_algo_order(algoId=placed["algoId"])
+    assert await client.futures_get_open_algo_orders(symbol=SYMBOL) == []
 
 
 async def _place_query_cancel(client: Any, leg: dict[str, Any]) -> None:

@@ -78,11 +78,6 @@ def position_mode(desk: RawDesk) -> None:
     assert desk.ask("GET positionSide/dual")["dualSidePosition"] is False
 
 
-@suite.operation("multi-assets mode")
-def multi_assets_mode(desk: RawDesk) -> None:
-    assert desk.ask("GET multiAssetsMargin")["multiAssetsMargin"] is False
-
-
 @suite.operation("order rate limits")
 def order_rate_limits(desk: RawDesk) -> None:
     assert {limit["rateLimitType"] for limit in desk.ask("GET rateLimit/order")} == {"ORDERS"}

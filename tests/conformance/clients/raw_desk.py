@@ -27,6 +27,10 @@ class RawDesk:
         """
         raise NotImplementedError
 
+    def needs(self, route: str) -> None:
+        """Raise NotOffered when the client has no method for a route."""
+        raise NotImplementedError
+
     def code_of(self, error: Any) -> int:
         """Return the exchange's code in an exception; raises AssertionError when it is not of the client's class."""
         raise NotImplementedError

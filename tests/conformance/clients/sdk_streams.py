@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from binance_common.signature import Signers
-from harness import PATIENCE_S, Suite
+from harness import PATIENCE_S, Suite, snake
+from raw_conditional import conditional
 from raw_desk import LOT, SYMBOL
 
 suite = Suite()
@@ -121,6 +122,27 @@ async def user_balances(desk: Any) -> None:
 async def user_positions(desk: Any) -> None:
     _, _, update, _ = await _user_events(desk, lambda: _trade(desk), 4)
     assert [(row.s, Decimal(row.pa)) for row in update.a.P] == [(SYMBOL, Decimal(LOT))]
+
+
+def _place_and_cancel_conditional(desk: Any) -> None:
+    order = desk.ask("POST algoOrder", **conditional(desk))
+    desk.ask("DELETE algoOrder", algoId=order["algoId"])
+
+
+@suite.operation("user stream: conditional orders")
+async def user_conditional(desk: Any) -> None:
+    new, cancelled = await _user_events(desk, lambda: _place_and_cancel_conditional(desk), 2)
+    assert (new.o.s, new.o.X, cancelled.o.X) == (SYMBOL, "NEW", "CANCELED")
+
+
+@suite.operation("WebSocket API: conditional orders")
+async def ws_conditional(desk: Any) -> None:
+    order = await asyncio.to_thread(conditional, desk)
+    async with _connected(desk.stranger().sdk.websocket_api) as api:
+        placed = _result(await api.new_algo_order(**{snake(name): value for name, value in order.items()}))
+        assert placed.algo_status == "NEW"
+        _result(await api.cancel_algo_order(algo_id=placed.algo_id))
+    assert await asyncio.to_thread(desk.ask, "GET openAlgoOrders", symbol=SYMBOL) == []
 
 
 def _result(answer: Any) -> Any:
