@@ -34,6 +34,8 @@ class Target:
     rest_url: str
     ws_url: str
     ws_api_url: str
+    spot_ws_url: str
+    spot_ws_api_url: str
     key: str
     secret: str
     second_key: str
