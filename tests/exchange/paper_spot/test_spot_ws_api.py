@@ -144,7 +144,10 @@ async def test_user_data_flow_on_the_connection_that_asked(handle: PaperHandle, 
         assert await other.is_silent_for(1)
         listed = await socket.request({"id": 5, "method": "session.subscriptions"})
         assert listed["result"] == [{"subscriptionId": 0}]
-        assert (await socket.request({"id": 6, "method": "userDataStream.unsubscribe"}))["result"] == {}
+        await socket.send({"id": 6, "method": "userDataStream.unsubscribe"})
+        with trio.fail_after(5):
+            assert (await event(socket))[1]["e"] == "eventStreamTerminated"
+            assert (await socket.receive())["result"] == {}
         await place_resting(rest)
         assert await socket.is_silent_for(1)
         wrong = {"subscriptionId": 0}
@@ -169,8 +172,14 @@ async def test_a_session_subscribes_without_a_signature(handle: PaperHandle, soc
         await place_resting(rest)
     with trio.fail_after(5):
         assert [(await event(socket))[0] for _ in range(4)] == [0, 1, 0, 1]
-    gone = await socket.request({"id": 5, "method": "session.logout"})
-    assert gone["result"]["apiKey"] is None
+    await socket.send({"id": 5, "method": "session.logout"})
+    with trio.fail_after(5):
+        ended = await event(socket)
+        assert (ended[0], ended[1]["e"]) == (0, "eventStreamTerminated")
+        gone = await socket.receive()
+    assert (gone["result"]["apiKey"], gone["result"]["userDataStream"]) == (None, True)
+    left = await socket.request({"id": 6, "method": "session.subscriptions"})
+    assert left["result"] == [{"subscriptionId": 1}], "what was signed for stands by itself"
 
 
 async def test_events_may_come_in_microseconds(handle: PaperHandle) -> None:

@@ -158,14 +158,15 @@ class Book(Generic[OrderT]):
 
     def _stranger_levels(self, side: Side, start: int, limit: int | None, depth: int = 100_000) -> Iterator[int]:
         """Yield the prices at and behind `start` where strangers offer something, nearest first."""
-        place = start
+        # What `strangers_lots` asks for each price, asked once: depth streams walk through thousands of levels.
+        best, sign, taken, place = self.stranger_best(side), side.sign, self._taken, start
         for _ in range(depth):
             price = place if self._next_price is None else self._next_price(side, place)
-            if price is None or price <= 0 or (limit is not None and (price - limit) * side.sign < 0):
+            if price is None or price <= 0 or (limit is not None and (price - limit) * sign < 0):
                 return
-            if self.strangers_lots(side, price) > 0:
+            if (best - price) * sign >= 0 and self._levels(side, price) > taken.get((side, price), 0):
                 yield price
-            place = price - side.sign
+            place = price - sign
 
     # taking ----------------------------------------------------------------------------------------------------------
 

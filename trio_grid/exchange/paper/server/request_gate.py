@@ -54,7 +54,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
 @attrs.define
 class RequestGate:
-    """Answers operations for one exchange."""
+    """Answers operations for one exchange; `of_spot` is where spot has other ways: times in microseconds, a header."""
 
     exchange: PaperExchange
     task: ExchangeTask
@@ -63,7 +63,7 @@ class RequestGate:
     limits: RequestLimits
     listen_keys: ListenKeys
     disturbance: Disturbance | None = None
-    takes_microseconds: bool = False
+    of_spot: bool = False
 
     async def answer(
         self,
@@ -157,7 +157,7 @@ class RequestGate:
         else:
             self.keys.identify(key.key)
         if security is Security.SIGNED:
-            enforced, fine = self.clock.runs_at_real_speed, self.takes_microseconds
+            enforced, fine = self.clock.runs_at_real_speed, self.of_spot
             check_time(parameters, now_ms, enforced=enforced, takes_microseconds=fine)
             if credentials.session is not key:
                 if not credentials.signature:

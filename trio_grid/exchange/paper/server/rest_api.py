@@ -101,7 +101,7 @@ def _endpoint(gate: RequestGate, methods: dict[str, Operation]) -> Endpoint:
         credentials = Credentials(key=request.headers.get("x-mbx-apikey", ""), payload=payload, signature=signature)
         try:
             answer = await gate.answer(operation, parameters, credentials, address)
-            return render(answer if not gate.takes_microseconds else _in_wanted_unit(answer, request))
+            return render(_in_wanted_unit(answer, request), of_spot=True) if gate.of_spot else render(answer)
         except Exception:
             # A fault of ours, shown with its traceback; the client gets the exchange's words for it.
             logger.exception("a fault of the paper exchange in %s %s", request.method, request.url.path)
@@ -140,10 +140,12 @@ async def _limited_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def render(answer: Answer) -> Response:
+def render(answer: Answer, *, of_spot: bool = False) -> Response:
     """Return the HTTP form of an answer."""
     # On order endpoints, whose weight is 0, the exchange shows -1.
     headers = {"x-mbx-used-weight-1m": "-1" if answer.order_counts_only else str(answer.used_weight)}
+    if of_spot:
+        headers["x-mbx-used-weight"] = str(answer.used_weight)
     for limit, count in answer.order_counts:
         headers[limit.header.lower()] = str(count)
     if answer.retry_after_s is not None:

@@ -207,7 +207,7 @@ class PaperServer:
         gate = RequestGate(exchange, self._task, clock, self.keys, self.limits, self.listen_keys, disturbance)
         spot_gate = RequestGate(
             exchange, self._task, clock, self.keys, self.spot_limits, self.listen_keys, disturbance,
-            takes_microseconds=True,
+            of_spot=True,
         )  # fmt: skip
         spot = SpotParts(spot_gate, self.spot_hub)
         self._websockets = WebSocketGate(gate, self.hub, spot, strict_routing=strict_routing)

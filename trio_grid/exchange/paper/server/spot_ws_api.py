@@ -55,6 +55,7 @@ class SpotWebSocketSession(WebSocketApiSession):
         super().__init__(gate, address, query)
         self._hub, self._websocket, self._line = hub, websocket, line
         self._subscriptions: dict[int, str] = {}
+        self._of_session: set[int] = set()
         self._next_subscription = 0
         self._microseconds = parse_qs(query).get("timeUnit", [""])[0].upper() == "MICROSECOND"
         self._queue, self._outgoing = trio.open_memory_channel[tuple[str, Delivery | None, bool]](QUEUED_MESSAGES)
@@ -122,7 +123,7 @@ class SpotWebSocketSession(WebSocketApiSession):
             if self._key is None:
                 raise key_format()
             account = self._key.account
-            return await self._local(SUBSCRIBE_WEIGHT, lambda now_ms: self._subscribe(account))
+            return await self._local(SUBSCRIBE_WEIGHT, lambda now_ms: self._subscribe(account, of_session=True))
         if method == "userDataStream.subscribe.signature":
             operation = Operation(
                 "subscribe user data",
@@ -140,9 +141,11 @@ class SpotWebSocketSession(WebSocketApiSession):
             return await self._local(SUBSCRIBE_WEIGHT, lambda now_ms: self._listed())
         return await super()._dispatch(method, parameters)
 
-    def _subscribe(self, account: str) -> Any:
+    def _subscribe(self, account: str, *, of_session: bool = False) -> Any:
         subscription, self._next_subscription = self._next_subscription, self._next_subscription + 1
         self._subscriptions[subscription] = account
+        if of_session:
+            self._of_session.add(subscription)
         self._hub.subscribe_user(self, account)
         self._line.carries_account(account)
         return {"subscriptionId": subscription}
@@ -153,10 +156,24 @@ class SpotWebSocketSession(WebSocketApiSession):
         if text and not (text.isascii() and text.isdigit() and int(text) in self._subscriptions):
             raise PaperRefusal(-1130, "Data sent for parameter 'subscriptionId' is not valid.")
         for subscription in [int(text)] if text else list(self._subscriptions):
-            account = self._subscriptions.pop(subscription)
-            if account not in self._subscriptions.values():
-                self._hub.unsubscribe_user(self, account)
+            self._end(subscription)
         return {}
+
+    def _end(self, subscription: int) -> None:
+        """End a subscription; its last event says so."""
+        account = self._subscriptions.pop(subscription)
+        self._of_session.discard(subscription)
+        if account not in self._subscriptions.values():
+            self._hub.unsubscribe_user(self, account)
+        event = {"e": "eventStreamTerminated", "E": self._gate.clock.now_ms()}
+        told = in_microseconds(event) if self._microseconds else event
+        self._offer(msgspec.json.encode({"subscriptionId": subscription, "event": told}).decode(), None, True)
+
+    def _logout(self, now_ms: int) -> Any:
+        """End the session, and with it the subscriptions that stood on it."""
+        for subscription in sorted(self._of_session):
+            self._end(subscription)
+        return super()._logout(now_ms)
 
     def _listed(self) -> Any:
         return [{"subscriptionId": subscription} for subscription in self._subscriptions]

@@ -103,7 +103,7 @@ class WebSocketApiSession:
         key = self._gate.keys.identify(parameters.get("apiKey"))
         if key.secret is not None:
             raise PaperRefusal(-4056, "HMAC_SHA256 API key is not supported.")
-        enforced, fine = self._gate.clock.runs_at_real_speed, self._gate.takes_microseconds
+        enforced, fine = self._gate.clock.runs_at_real_speed, self._gate.of_spot
         check_time(parameters, now_ms, enforced=enforced, takes_microseconds=fine)
         signature = _signature(parameters)
         if not signature:

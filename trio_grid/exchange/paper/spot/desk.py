@@ -15,7 +15,7 @@ from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.candles import Candle, Candles
 from trio_grid.exchange.paper.engine.desk import FIRST_ORDER_ID, RECENT_TRADES, Desk, MarketEvent, PublicTrade
 from trio_grid.exchange.paper.engine.matching_engine import Book
-from trio_grid.exchange.paper.market.interface import MarketStep, TapeRow, Ticker
+from trio_grid.exchange.paper.market.interface import MarketStep, SparseBook, TapeRow, Ticker
 from trio_grid.exchange.paper.spot import wire_market as wire
 from trio_grid.exchange.paper.spot.records import SpotOrder
 from trio_grid.exchange.paper.spot.second_candles import SecondCandles
@@ -50,11 +50,15 @@ class SpotDesk:
         self.symbol = symbol
         self._market = market
         self._events = events
-        self.book: Book[SpotOrder] = Book(self._level_lots, market.model)
+        self._sparse = market.market if isinstance(market.market, SparseBook) else None
+        next_price = None if self._sparse is None else self._next_price
+        self.book: Book[SpotOrder] = Book(self._level_lots, market.model, next_price)
         self.candles = Candles(fills_quiet_minutes=market.market.fills_quiet_minutes)
         self.seconds = SecondCandles()
         self.tape: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
         self.stops: dict[int, SpotOrder] = {}
+        # The market's levels since its last step, in spot's lots: many spot ticks ask for the same one.
+        self._levels: dict[tuple[Side, int], int] = {}
         self.last_ticks = 0
         self.quote_lots = (0, 0)
         self.update_id = 1
@@ -102,7 +106,8 @@ class SpotDesk:
         return TapeRow(row.price_ticks * symbol.tick_factor, row.quantity_lots * symbol.lot_factor, row.buyer_is_maker)
 
     def rows_of(self, step: MarketStep) -> list[TapeRow]:
-        """Return a step's trades in spot's units."""
+        """Return the trades of a step that the market has just made, in spot's units."""
+        self._levels.clear()
         return [self._row(row) for row in step.trades]
 
     @property
@@ -120,14 +125,29 @@ class SpotDesk:
         """False once a replay has no more rows."""
         return self._market.market.next_time_ms() is not None
 
+    def _level_of(self, side: Side, price_ticks: int) -> int:
+        """Return the level of the market's book to which a spot tick belongs: the next one behind it."""
+        factor = self.symbol.tick_factor
+        return price_ticks // factor if side is Side.BUY else -(-price_ticks // factor)
+
+    def _next_price(self, side: Side, price_ticks: int) -> int | None:
+        """Return the nearest spot tick at or behind one where a recorded book may offer something."""
+        level = self._level_of(side, price_ticks)
+        found = None if self._sparse is None else self._sparse.next_price(side, level)
+        if found is None or found == level:
+            return None if found is None else price_ticks
+        return found * self.symbol.tick_factor + (self.symbol.tick_factor - 1) * side.sign
+
     def _level_lots(self, side: Side, price_ticks: int) -> int:
         """Return strangers' quantity at a price: a level of the market's own book is spread over its spot ticks.
 
         The best price keeps its whole quantity, since there is no spot tick of the same level before it.
         """
-        factor = self.symbol.tick_factor
-        level = price_ticks // factor if side is Side.BUY else -(-price_ticks // factor)
-        lots = self._market.market.level_lots(side, level) * self.symbol.lot_factor
+        factor, level = self.symbol.tick_factor, self._level_of(side, price_ticks)
+        lots = self._levels.get((side, level), -1)
+        if lots < 0:
+            lots = self._market.market.level_lots(side, level) * self.symbol.lot_factor
+            self._levels[side, level] = lots
         best = self.book.bid_ticks if side is Side.BUY else self.book.ask_ticks
         return lots if lots == 0 or price_ticks == best else max(1, lots // factor)
 
