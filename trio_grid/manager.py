@@ -159,6 +159,12 @@ class PositionManager:
         with self._guarded():
             return trade_id <= self._state.grid.fields.trade_watermark or trade_id in self._state.grid.booked
 
+    @property
+    def position_lots(self) -> int:
+        """The position that the exchange should show, in signed lots."""
+        with self._guarded():
+            return self._state.grid.position_lots
+
     def image(self) -> bytes:
         """Return the complete state, for the journal."""
         with self._guarded():

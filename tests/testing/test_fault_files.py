@@ -225,7 +225,7 @@ def test_a_fault_that_means_nothing_is_not_injected() -> None:
 def happenings(when: When, times: list[float], seed: int = 1) -> list[float]:
     """Return at which of some times a fault with this trigger happens."""
     injection = FaultInjector(FaultPlan(seed=seed)).inject(NoAnswer(when=when))
-    return [time for time in times if injection.happens(time)]
+    return [time for time in times if injection.happens(round(1000 * time))]
 
 
 SECONDS = [float(second) for second in range(10)]

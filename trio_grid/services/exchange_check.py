@@ -32,6 +32,7 @@ from trio_grid.errors import OrderNotFound
 from trio_grid.services.desk import Desk
 from trio_grid.services.log_line import line
 from trio_grid.services.order_names import OrderNames
+from trio_grid.services.position_memory import PositionMemory
 from trio_grid.services.status_board import ReconciliationSummary
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class ExchangeCheck:
         self._names = names
         self._bot_id = bot_id
         self._funding_since_ms = funding_since_ms
+        self._memory = PositionMemory(desk.manager)
+        desk.dispatcher.watch(self._memory.look)
         self.foreign_orders: tuple[OrderRecord, ...] = ()
         self.our_open_orders: tuple[OrderRecord, ...] = ()
         self.trades_booked = 0
@@ -261,9 +264,15 @@ class ExchangeCheck:
         return position_lots
 
     async def _observe_position(self) -> tuple[int, int | None]:
-        """Return the position and its difference from the books; None if it was not read between two bookings."""
+        """Return the position and its difference from the books; None if the reading says nothing.
+
+        That is so if it was not read between two bookings, or if it shows what the books said some seconds ago.
+        """
         fence = self._desk.manager.snapshot().sequence
         record = await self._desk.execution.position(self._desk.instrument)
+        if self._memory.was_lately(record.position_lots):
+            log.info(line("the position's reading is older than the last trades", position_lots=record.position_lots))
+            return record.position_lots, None
         self._book([PositionObserved(position_lots=record.position_lots, fence=fence)])
         after = self._desk.manager.snapshot()
         if after.last_booking > fence or self._unbooked(after):

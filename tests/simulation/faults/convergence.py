@@ -39,7 +39,15 @@ async def session_under(sim: Simulation, *faults: Fault) -> tuple[Life, list[Inj
 
 
 async def converged(sim: Simulation, life: Life, *, foreign_lots: int = 0) -> None:
-    """Wait until the bot is over it, and find its books those of the account, its ladder whole, its journal sound."""
+    """Find everything settled, stop the bot in order, and find its journal sound and its report tied out."""
+    await settled(sim, life, foreign_lots=foreign_lots)
+    report = await life.stopped()  # looks for tasks and links left behind, and replays the journal
+    assert report.tie_out.checked
+    assert not report.tie_out.differences, report.tie_out.differences
+
+
+async def settled(sim: Simulation, life: Life, *, foreign_lots: int = 0) -> None:
+    """Wait until the bot is over it, and find its books those of the account and its ladder whole."""
     await trio.sleep(RECONCILE_S + 1)
     await life.until(
         lambda: life.trading and life.quiet() and not life.snapshot().closed_doors and whole(sim),
@@ -55,9 +63,6 @@ async def converged(sim: Simulation, life: Life, *, foreign_lots: int = 0) -> No
     assert snapshot.position_lots == held + foreign_lots == sim.position_lots()
     assert snapshot.ledger.wallet_change_units("USDT") == sim.wallet_units() - DEFAULT_BALANCE_UNITS
     sim.check_one_order_per_slot()
-    report = await life.stopped()  # looks for tasks and links left behind, and replays the journal
-    assert report.tie_out.checked
-    assert not report.tie_out.differences, report.tie_out.differences
 
 
 def whole(sim: Simulation) -> bool:

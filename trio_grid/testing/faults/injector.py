@@ -32,13 +32,18 @@ log = logging.getLogger(__name__)
 NO_PLAN = FaultPlan()
 
 
+def milliseconds(seconds: float) -> int:
+    """Return whole milliseconds: sums of fractions must not fall between two of them."""
+    return round(seconds * 1000)
+
+
 @attrs.define(eq=False)
 class Injection:
-    """One fault of a running exchange, and how often it has happened."""
+    """One fault of a running exchange, and how often it has happened. Times are the exchange's milliseconds."""
 
     fault: Fault
-    begun_s: float
-    """The exchange's seconds from which the fault's own times count."""
+    begun_ms: int
+    """From when the fault's own times count."""
     chance: random.Random
     matched: int = 0
     happened: int = 0
@@ -48,20 +53,21 @@ class Injection:
         """Let it happen no more."""
         self.ended = True
 
-    def stands(self, now_s: float) -> bool:
+    def stands(self, now_ms: int) -> bool:
         """Return whether the fault's window is open."""
-        when, age_s = self.fault.when, now_s - self.begun_s
-        return not self.ended and age_s >= when.from_s and (when.to_s is None or age_s < when.to_s)
+        when, age_ms = self.fault.when, now_ms - self.begun_ms
+        begun = not self.ended and age_ms >= milliseconds(when.from_s)
+        return begun and (when.to_s is None or age_ms < milliseconds(when.to_s))
 
-    def left_s(self, now_s: float) -> float:
-        """Return the exchange seconds until the window closes; 0 if it never does."""
+    def left_ms(self, now_ms: int) -> int:
+        """Return how long the window stays open; 0 if it never closes."""
         to_s = self.fault.when.to_s
-        return 0.0 if to_s is None else self.begun_s + to_s - now_s
+        return 0 if to_s is None else self.begun_ms + milliseconds(to_s) - now_ms
 
-    def happens(self, now_s: float) -> bool:
+    def happens(self, now_ms: int) -> bool:
         """Count one match, and return whether the fault happens to it."""
         when = self.fault.when
-        if not self.stands(now_s) or (when.times is not None and self.happened >= when.times):
+        if not self.stands(now_ms) or (when.times is not None and self.happened >= when.times):
             return False
         self.matched += 1
         if when.nth is not None and self.matched != when.nth:
@@ -70,17 +76,21 @@ class Injection:
             return False
         if when.probability is not None and self.chance.random() >= when.probability:
             return False
-        self.happened += 1
-        log.info("fault %s happens for the %d. time", self.fault.kind, self.happened)
+        self.note()
         return True
 
-    def due_s(self) -> float | None:
-        """Return when, in exchange seconds, an act happens next; None for never again."""
+    def note(self) -> None:
+        """Count one time that the fault happens."""
+        self.happened += 1
+        log.info("fault %s happens for the %d. time", self.fault.kind, self.happened)
+
+    def due_ms(self) -> int | None:
+        """Return when an act happens next; None for never again."""
         when = self.fault.when
         most = when.times if when.times is not None else 1 if when.every_s is None else None
-        at_s = self.begun_s + when.from_s + self.happened * (when.every_s or 0.0)
-        over = when.to_s is not None and at_s >= self.begun_s + when.to_s
-        return None if self.ended or over or (most is not None and self.happened >= most) else at_s
+        at_ms = milliseconds(when.from_s) + self.happened * milliseconds(when.every_s or 0.0)
+        over = when.to_s is not None and at_ms >= milliseconds(when.to_s)
+        return None if self.ended or over or (most is not None and self.happened >= most) else self.begun_ms + at_ms
 
 
 class FaultInjector:
@@ -113,9 +123,9 @@ class FaultInjector:
         wrong = [f"{path}: {words}" for path, words in faults_of(fault)]
         if wrong:
             raise ValueError(f"{fault.kind}: {'; '.join(wrong)}")
-        begun_s = 0.0 if self._scene is None else self._scene.elapsed_s()
+        begun_ms = 0 if self._scene is None else self._scene.elapsed_ms()
         chance = random.Random(f"{self._seed} {len(self.injections)} {fault.kind}")  # noqa: S311 - repeatable on purpose
-        injection = Injection(fault, begun_s, chance)
+        injection = Injection(fault, begun_ms, chance)
         self.injections.append(injection)
         if self._scene is not None and isinstance(fault, StaleRead):
             self._scene.remember(fault.age_ms)
@@ -134,41 +144,41 @@ class FaultInjector:
             task_status.started()
             while True:
                 self._news = trio.Event()
-                next_s = self._do_what_is_due(scene, nursery)
-                wait_s = max(0.0, next_s - scene.elapsed_s()) / server.clock.speed
-                with trio.move_on_after(wait_s):
+                next_ms = self._do_what_is_due(scene, nursery)
+                wake_at = float("inf")
+                if next_ms is not None:
+                    wake_at = server.clock.trio_time_at(server.clock.start_ms + next_ms)
+                with trio.move_on_at(wake_at):
                     await self._news.wait()
 
-    def _do_what_is_due(self, scene: Scene, nursery: trio.Nursery) -> float:
+    def _do_what_is_due(self, scene: Scene, nursery: trio.Nursery) -> int | None:
         """Begin every act whose time has come, and return when the next one is due."""
-        next_s = float("inf")
-        now_s = scene.elapsed_s()
+        next_ms: int | None = None
+        now_ms = scene.elapsed_ms()
         for injection in self.injections:
-            fault = injection.fault
-            if not isinstance(fault, ActFault):
+            if not isinstance(injection.fault, ActFault):
                 continue
-            due_s = injection.due_s()
-            if due_s is not None and due_s <= now_s:
-                injection.happened += 1
-                log.info("fault %s happens for the %d. time", fault.kind, injection.happened)
-                nursery.start_soon(fault.act, scene)
-                due_s = injection.due_s()
-            if due_s is not None:
-                next_s = min(next_s, due_s)
-        return next_s
+            due_ms = injection.due_ms()
+            if due_ms is not None and due_ms <= now_ms:
+                injection.note()
+                nursery.start_soon(injection.fault.act, scene)
+                due_ms = injection.due_ms()
+            if due_ms is not None:
+                next_ms = due_ms if next_ms is None else min(next_ms, due_ms)
+        return next_ms
 
     async def answer(self, asked: Asked, carry_out: CarryOut) -> Answer:
         """Answer a request through every fault that happens to it; the first of the plan is the outermost."""
         scene = self._scene
         if scene is None:
             return await carry_out()
-        now_s = scene.elapsed_s()
+        now_ms = scene.elapsed_ms()
         meant: list[RequestFault] = []
         for injection in self.injections:
             fault = injection.fault
-            if isinstance(fault, Maintenance) and injection.stands(now_s):
+            if isinstance(fault, Maintenance) and injection.stands(now_ms):
                 return fault.answer(scene, asked)
-            if isinstance(fault, RequestFault) and fault.concerns(asked) and injection.happens(now_s):
+            if isinstance(fault, RequestFault) and fault.concerns(asked) and injection.happens(now_ms):
                 meant.append(fault)
         for fault in reversed(meant):
             carry_out = _through(fault, scene, asked, carry_out)
@@ -178,12 +188,12 @@ class FaultInjector:
         """Refuse a handshake, or let it in."""
         if self._scene is None:
             return None
-        now_s = self._scene.elapsed_s()
+        now_ms = self._scene.elapsed_ms()
         for injection in self.injections:
             fault = injection.fault
-            if isinstance(fault, Maintenance) and injection.stands(now_s):
+            if isinstance(fault, Maintenance) and injection.stands(now_ms):
                 return fault.refusal()
-            if isinstance(fault, HandshakeFault) and fault.concerns(path) and injection.happens(now_s):
+            if isinstance(fault, HandshakeFault) and fault.concerns(path) and injection.happens(now_ms):
                 return fault.refusal()
         return None
 
@@ -191,11 +201,11 @@ class FaultInjector:
         """Say how a frame of a stream leaves: as the first fault wants it that happens to it."""
         if self._scene is None:
             return None
-        now_s = self._scene.elapsed_s()
+        now_ms = self._scene.elapsed_ms()
         for injection in self.injections:
             fault = injection.fault
-            if isinstance(fault, StreamFault) and fault.concerns(connection) and injection.happens(now_s):
-                return fault.delivery(injection.left_s(now_s) / self._scene.server.clock.speed)
+            if isinstance(fault, StreamFault) and fault.concerns(connection) and injection.happens(now_ms):
+                return fault.delivery(injection.left_ms(now_ms) / 1000 / self._scene.server.clock.speed)
         return None
 
     def events(self, events: Sequence[PaperEvent]) -> Sequence[PaperEvent]:
@@ -206,10 +216,10 @@ class FaultInjector:
         told: list[PaperEvent] = self._due(scene)
         if any(isinstance(event, UserEvent) for event in events):
             scene.note()
-        now_s = scene.elapsed_s()
+        now_ms = scene.elapsed_ms()
         for event in events:
             if isinstance(event, UserEvent):
-                told += self._told(scene, event, now_s)
+                told += self._told(scene, event, now_ms)
             else:
                 told.append(event)
         return told
@@ -221,15 +231,15 @@ class FaultInjector:
         return self._scene.server.clock.start_ms + self._held[0][0]
 
     def _due(self, scene: Scene) -> list[PaperEvent]:
-        now_ms = scene.server.clock.elapsed_ms()
+        now_ms = scene.elapsed_ms()
         due: list[PaperEvent] = []
         while self._held and self._held[0][0] <= now_ms:
             due.append(heapq.heappop(self._held)[2])
         return due
 
-    def _told(self, scene: Scene, event: UserEvent, now_s: float) -> list[UserEvent]:
+    def _told(self, scene: Scene, event: UserEvent, now_ms: int) -> list[UserEvent]:
         def hold(held: UserEvent, delay_ms: int) -> None:
-            due_ms = scene.server.clock.elapsed_ms() + delay_ms
+            due_ms = scene.elapsed_ms() + delay_ms
             heapq.heappush(self._held, (due_ms, next(self._places), held))
 
         told = [event]
@@ -239,7 +249,7 @@ class FaultInjector:
                 continue
             before, told = told, []
             for one in before:
-                if fault.concerns(one) and injection.happens(now_s):
+                if fault.concerns(one) and injection.happens(now_ms):
                     told += fault.told(one, injection.happened, hold)
                 else:
                     told.append(one)

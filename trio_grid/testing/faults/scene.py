@@ -28,9 +28,9 @@ class Scene:
         """Return the exchange's time."""
         return self.server.clock.now_ms()
 
-    def elapsed_s(self) -> float:
-        """Return the exchange seconds since it began to serve; a jump of its clock does not change them."""
-        return self.server.clock.elapsed_ms() / 1000
+    def elapsed_ms(self) -> int:
+        """Return the exchange's milliseconds since it began to serve; a jump of its clock does not change them."""
+        return self.server.clock.elapsed_ms()
 
     # Stale reads -----------------------------------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ class Scene:
         """Keep a copy of the accounts as they are now, if anybody will want to see them."""
         if not self.longest_age_ms:
             return
-        now_ms = self.server.clock.elapsed_ms()
+        now_ms = self.elapsed_ms()
         # The one copy that is older than all ages is what the accounts were at the longest age.
         while len(self._copies) > 1 and self._copies[1][0] <= now_ms - self.longest_age_ms:
             self._copies.popleft()
@@ -53,7 +53,7 @@ class Scene:
     def view(self, exchange: PaperExchange, now_ms: int, age_ms: int) -> PaperExchange:
         """Return the exchange with the accounts of `age_ms` ago; only to be read, and at once."""
         exchange.advance(now_ms)
-        then_ms = self.server.clock.elapsed_ms() - age_ms
+        then_ms = self.elapsed_ms() - age_ms
         accounts = next((held for at_ms, held in reversed(self._copies) if at_ms <= then_ms), None)
         if accounts is None:
             accounts = self._copies[0][1]
