@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from trio_grid.exchange.paper.server.request_limits import ORDER_LIMITS, LimitSe
 from trio_grid.exchange.protocol.rate_limits import RateLimit
 from trio_grid.journal.sqlite_journal import Journal
 from trio_grid.services.control_socket import ControlRequest, ask, socket_path
+from trio_grid.testing.faults import MovePosition
 
 
 class FullDisk:
@@ -116,7 +118,7 @@ async def test_an_unexplained_position_reduces_and_the_operator_accepts_it(
     async with bench(tmp_path) as table, table.bot() as running:
         await running.until(lambda: table.open_roles()["o"] == 4)
         # The exchange's position moves by something that no trade shows.
-        table.exchange.account_of(KEY).position("BTCUSDT").lots += 7
+        table.paper.inject(MovePosition(quantity=Decimal("0.007")))
         await running.until(lambda: running.snapshot().trading_state is TradingState.REDUCING, 200)
         await running.until(lambda: table.open_ids() == [])
         control = running.bot.control
@@ -126,4 +128,5 @@ async def test_an_unexplained_position_reduces_and_the_operator_accepts_it(
         await control.handle(ControlRequest(command="resume", accept_position="a transfer of mine"))
         await running.until(lambda: table.open_roles()["o"] == 4)
         assert running.snapshot().foreign_lots == 7
-        table.exchange.account_of(KEY).position("BTCUSDT").lots -= 7
+        table.paper.inject(MovePosition(quantity=Decimal("-0.007")))
+        await running.until(lambda: table.position_lots == 0)
