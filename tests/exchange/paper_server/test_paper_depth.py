@@ -10,6 +10,7 @@ from tests.exchange.paper.scripted_market import START_MS as SCRIPTED_START_MS
 from tests.exchange.paper.scripted_market import quote, scripted
 from tests.exchange.paper_server.raw_client import KEY, SYMBOL
 from trio_grid.exchange.paper.engine.exchange import PaperExchange
+from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 from trio_grid.exchange.paper.server.derived_streams import DerivedStreams
 from trio_grid.exchange.paper.server.stream_names import parse_stream_name
 from trio_grid.testing.paper import START_MS, default_exchange
@@ -29,6 +30,17 @@ def apply(sides: Sides, event: dict[str, Any]) -> None:
                 sides[side].pop(price, None)
             else:
                 sides[side][price] = quantity
+
+
+def test_the_book_is_given_in_the_documented_depths_only() -> None:
+    exchange, _, _, _ = scripted(depth_lots=40)
+    for limit in (5, 10, 20, 50, 100, 500, 1000):
+        depth = exchange.depth({"symbol": "TESTUSDT", "limit": str(limit)}, exchange.now_ms)
+        assert (len(depth["bids"]), len(depth["asks"])) == (limit, limit)
+    for text, code in (("7", -4021), ("0", -4021), ("5000", -4021), ("all", -1102)):
+        with pytest.raises(PaperRefusal) as caught:
+            exchange.depth({"symbol": "TESTUSDT", "limit": text}, exchange.now_ms)
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize("speed", ["", "@100ms", "@500ms"])

@@ -79,9 +79,9 @@ class MarketQueries(AccountQueries):
         """Return the order book; the limit must be one of Binance's."""
         self.advance(now_ms)
         desk = self.desk_of(params.get("symbol"))
-        limit = limit_of(params, 500, 1000)
-        if limit not in DEPTH_LIMITS:
-            raise Refusal.BAD_PARAMETER.refuse("limit")
+        limit = whole_of(params, "limit", 500)
+        if limit is None or limit not in DEPTH_LIMITS:
+            raise Refusal.DEPTH_LIMIT.refuse(params.get("limit"))
         sides = {"bids": Side.BUY, "asks": Side.SELL}
         body: Body = {"lastUpdateId": desk.update_id, "E": self.now_ms, "T": desk.book_time_ms}
         for name, side in sides.items():

@@ -59,6 +59,7 @@ class Refusal(enum.Enum):
     BAD_CLIENT_ID = (-4015, "Client order id is not valid.")
     LONG_CLIENT_ID = (-4015, "Client order id length should not be more than 36 chars")
     PRICE_ABOVE_BAND = (-4016, "Limit price can't be higher than %s.")
+    DEPTH_LIMIT = (-4021, "%s is not valid depth limit")
     QUANTITY_STEP = (-4023, "Qty not increased by step size.")
     PRICE_BELOW_BAND = (-4024, "Limit price can't be lower than %s.")
     TOO_MANY_CANCELS = (-4032, "Exceed maximum cancel order size.")

@@ -160,7 +160,7 @@ def batch_items(parameters: Mapping[str, str]) -> list[Mapping[str, str]]:
     if not items:
         raise Refusal.BAD_PARAMETER.refuse("batchOrders")
     if len(items) > LARGEST_BATCH:
-        raise PaperRefusal(-4082, f"Invalid number of batch place orders. At most {LARGEST_BATCH} are allowed.")
+        raise PaperRefusal(-4082, "Invalid number of batch place orders.")
     return [literal_parameters(item) for item in items]
 
 
