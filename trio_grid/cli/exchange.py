@@ -20,7 +20,7 @@ import attrs
 import msgspec
 import trio
 
-from trio_grid.config.schema import LARGEST_BALANCE, SYMBOL
+from trio_grid.config.schema import FASTEST, LARGEST_BALANCE, SYMBOL
 from trio_grid.domain.instrument import MoneyUnits, NotRepresentable, money_units
 from trio_grid.errors import ConfigError, TrioGridError
 from trio_grid.exchange.paper.build import build_exchange
@@ -76,7 +76,11 @@ def add_exchange_parser(subparsers: Any) -> None:
         " be given several times, for a synthetic market each",
     )
     parser.add_argument(
-        "--speed", type=_speed, default=1.0, metavar="N", help="exchange seconds per second (default: 1)"
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help=f"exchange seconds per second, at most {FASTEST} (default: 1)",
     )
     parser.add_argument("--port", type=_port, default=0, metavar="P", help="port to listen on (default: any free one)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the synthetic market (default: 1)")
@@ -236,9 +240,12 @@ def _wall_ms() -> int:
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0 < speed < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= FASTEST:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is refused; allowed: a number above 0, at most {FASTEST}")
     return speed
 
 

@@ -18,6 +18,7 @@ from trio_grid.domain.settings import Mode, OnLimit, Spacing, Trailing
 
 SYMBOL = r"[A-Z0-9]{2,20}(_[0-9]{6})?"
 WatchedSymbols = Each(SYMBOL, "symbols such as ETHUSDT, in capitals, none twice, at most 9", 9)
+FASTEST = 100_000
 LARGEST_BALANCE = 10**10
 """Of an account of the paper exchange: its money is kept in whole numbers of 64 bits, with room to grow."""
 Milli = Decimals(3)
@@ -111,8 +112,9 @@ class PaperConfig:
     market: Path | None = None
     """A file of recorded klines or trades in Binance's public dump format (CSV, zip or gz) to replay instead of the
     synthetic market."""
-    speed: Annotated[Decimal, Above(0), AtMost(100_000)] = Decimal(1)
-    """How many seconds of the market pass in one second."""
+    speed: Annotated[Decimal, Above(0), AtMost(FASTEST)] = Decimal(1)
+    """How many seconds of the market pass in one second. Beyond some thousands the exchange may cut streams that the
+    bot cannot read as fast; it connects again and closes the gap."""
     balance: Annotated[Decimal, Above(0), AtMost(LARGEST_BALANCE), Decimals(8)] = Decimal(10_000)
     """Wallet balance that the account starts with, in units of the margin asset."""
     leverage: Annotated[int, AtLeast(1), AtMost(125)] = 20

@@ -6,7 +6,9 @@ import json
 import stat
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from tests.exchange.paper.scripted_market import START_MS
@@ -15,6 +17,7 @@ from trio_grid.exchange.paper.build import build_exchange
 from trio_grid.exchange.paper.engine import persistence
 from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
 from trio_grid.exchange.paper.engine.persistence import exchange_document, restore_exchange
+from trio_grid.exchange.paper.engine.records import PaperOrder
 from trio_grid.exchange.paper.server.state_file import load_state, save_state
 
 SYMBOL = {"symbol": "BTCUSDT"}
@@ -132,6 +135,38 @@ def test_a_document_does_not_grow_with_the_run(monkeypatch: pytest.MonkeyPatch) 
     assert after.open_orders == before.open_orders
     assert len(after.orders["BTCUSDT"]) == 3 + len(before.open_on("BTCUSDT"))
     assert after.wallet_units == before.wallet_units
+
+
+class Counted(dict[int, PaperOrder]):
+    """Orders that count how many of them were looked at."""
+
+    looks = 0
+
+    def __getitem__(self, order_id: int) -> PaperOrder:
+        self.looks += 1
+        return super().__getitem__(order_id)
+
+    def values(self) -> Any:
+        raise AssertionError("every order was looked at")
+
+    items = __iter__ = values
+
+
+def test_the_work_of_a_document_does_not_grow_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persistence, "KEPT_CLOSED_ORDERS", 3)
+    saved = lively()
+    saved.advance(START_MS + 300_000)
+    account = saved.account_of("ann")
+    orders, resting = account.orders["BTCUSDT"], account.open_on("BTCUSDT")
+    old = next(order for order in orders.values() if not order.is_open)
+    # A long past: a thousand closed orders before all others.
+    past = {-number: msgspec.structs.replace(old, order_id=-number) for number in range(1_000, 0, -1)}
+    counted = Counted({**past, **orders})
+    kept = persistence.kept_orders(counted, resting)
+    assert [order.order_id for order in kept] == [order.order_id for order in persistence.kept_orders(orders, resting)]
+    assert sum(not order.is_open for order in kept) == 3
+    assert {order.order_id for order in kept if order.is_open} == set(resting)
+    assert counted.looks <= len(orders)
 
 
 @pytest.mark.parametrize(

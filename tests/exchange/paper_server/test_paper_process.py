@@ -116,6 +116,15 @@ def test_a_balance_outside_of_its_range_is_refused_with_the_range(balance: str) 
     )
 
 
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "1e300", "100001", "fast"])
+def test_a_speed_outside_of_its_range_is_refused_with_the_range(speed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_exchange_parser(parser.add_subparsers())
+    with pytest.raises(SystemExit):
+        parser.parse_args(["exchange", f"--speed={speed}"])
+    assert f"'{speed}' is refused; allowed: a number above 0, at most 100000" in capsys.readouterr().err
+
+
 def test_the_largest_balance_is_one_that_can_be_traded_and_kept() -> None:
     _, balance = parse_account("key:secret:1e10")
     exchange = build_exchange(

@@ -9,8 +9,9 @@ walked in 14,400 steps or in steps of a minute, whichever are more. A replay sta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Reversible
+from itertools import islice
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -35,9 +36,13 @@ from trio_grid.exchange.paper.spot.persistence import SpotState, restore_spot, s
 
 FORMAT = "trio_grid paper exchange 6"
 
-KEPT_CLOSED_ORDERS, KEPT_TRADES, KEPT_INCOME, KEPT_MOVES = 2_000, 5_000, 10_000, 2_000
-"""How much of an account's past a document keeps by symbol (income and margin moves by account): it is written after
-every fill, so it must not grow with the run. Open orders are all kept."""
+KEPT_CLOSED_ORDERS, KEPT_TRADES, KEPT_INCOME, KEPT_MOVES = 500, 1_000, 2_000, 500
+"""How much of an account's past a document keeps by symbol (income and margin moves by account): it is written before
+any client learns of an account's event, so that neither it nor the work of making it may grow with the run. Open orders
+are all kept. What is older, the running exchange still shows; a new run does not."""
+
+
+RowT = TypeVar("RowT")
 
 
 class _AccountState(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,18 +135,34 @@ def _account_state(account: PaperAccount) -> _AccountState:
         update_time_ms=account.update_time_ms,
         settings=account.settings,
         positions=account.positions,
-        orders={symbol: _kept_orders(orders) for symbol, orders in account.orders.items()},
-        trades={symbol: list(trades)[-KEPT_TRADES:] for symbol, trades in account.trades.items()},
-        income=account.latest_income(KEPT_INCOME),
+        orders={
+            symbol: kept_orders(orders, account.open_orders.get(symbol, {}))
+            for symbol, orders in account.orders.items()
+        },
+        trades={symbol: newest(trades, KEPT_TRADES) for symbol, trades in account.trades.items()},
+        income=newest(account.income, KEPT_INCOME),
         amendments=list(account.amendments),
-        moves=list(account.moves)[-KEPT_MOVES:],
+        moves=newest(account.moves, KEPT_MOVES),
     )
 
 
-def _kept_orders(orders: Mapping[int, PaperOrder]) -> list[PaperOrder]:
-    closed = [order.order_id for order in orders.values() if not order.is_open]
-    dropped = set(closed[:-KEPT_CLOSED_ORDERS])
-    return [order for order in orders.values() if order.order_id not in dropped]
+def newest(rows: Reversible[RowT], count: int) -> list[RowT]:
+    """Return the last rows, oldest first, without a look at the others."""
+    return list(islice(reversed(rows), count))[::-1]
+
+
+def kept_orders(orders: dict[int, PaperOrder], open_orders: Mapping[int, PaperOrder]) -> list[PaperOrder]:
+    """Return the open orders and the newest closed ones, in the order of their ids, without a look at the others."""
+    kept = dict(open_orders)
+    closed = 0
+    for order_id in reversed(orders):
+        order = orders[order_id]
+        if not order.is_open:
+            closed += 1
+            if closed > KEPT_CLOSED_ORDERS:
+                break
+            kept[order_id] = order
+    return [kept[order_id] for order_id in sorted(kept)]
 
 
 def _desk_state(desk: Desk) -> _DeskState:
