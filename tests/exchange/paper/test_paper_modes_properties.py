@@ -38,8 +38,8 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 class Ledger:
     """Plays a flow in one mode and holds the books against the trades after each act."""
 
-    def __init__(self, *, hedge: bool, isolated: bool) -> None:
-        self.exchange, self.market, *traders = scripted(balance=60 if isolated else 8, depth_lots=400)
+    def __init__(self, *, hedge: bool, isolated: bool, depth_lots: int) -> None:
+        self.exchange, self.market, *traders = scripted(balance=60 if isolated else 8, depth_lots=depth_lots)
         self.traders = dict(zip(NAMES, traders, strict=True))
         self.hedge, self.isolated = hedge, isolated
         self.bid, self.time_ms = 1000, 0
@@ -106,9 +106,9 @@ def test_the_ledger_is_exact_in_every_mode(hedge: bool, isolated: bool) -> None:
     liquidations: list[int] = []
 
     @settings(max_examples=60, deadline=None, phases=PHASES, derandomize=True)
-    @given(FLOW)
-    def flows(flow: list[tuple[Any, ...]]) -> None:
-        ledger = Ledger(hedge=hedge, isolated=isolated)
+    @given(FLOW, st.sampled_from([400, 400, 2]))
+    def flows(flow: list[tuple[Any, ...]], depth_lots: int) -> None:
+        ledger = Ledger(hedge=hedge, isolated=isolated, depth_lots=depth_lots)
         for act in [*flow, *CRASH]:
             ledger.play(act)
         exchange = ledger.exchange
