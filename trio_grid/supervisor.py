@@ -34,6 +34,7 @@ from trio_grid.services import session_start
 from trio_grid.services.ban import BanWatch
 from trio_grid.services.control_desk import ControlDesk
 from trio_grid.services.control_socket import ControlSocket
+from trio_grid.services.dead_man_switch import DeadManSwitch
 from trio_grid.services.desk import Desk
 from trio_grid.services.dispatch import Dispatcher
 from trio_grid.services.exchange_check import ExchangeCheck
@@ -289,7 +290,12 @@ class Bot:
             raise InvariantBroken("the services were started before a session was begun")
         risk = self._config.risk
         reconciler = Reconciler(
-            desk, check, FilterWatch(desk, self._units_changed.set), interval_s=risk.reconcile_interval_s
+            desk,
+            check,
+            FilterWatch(desk, self._units_changed.set),
+            interval_s=risk.reconcile_interval_s,
+            # The wallet's first mark books it once more; 30 of the request weight.
+            funding_first=self._mark is not None,
         )
         updates = OrderUpdates(desk, self._names, reconciler.request)
         prices = PriceFeed(desk, partial(reconciler.request, filters=True))
@@ -329,6 +335,10 @@ class Bot:
         await nursery.start(Timer(desk).run)
         self._mark = self._mark or await self._patiently("the wallet", lambda: take_mark(desk, check))
         nursery.start_soon(self._end_on_lost_journal, desk)
+        countdown_s = self._config.exchange.countdown_cancel_s
+        if countdown_s is not None:
+            self.board.waiting_for = "the dead man's switch"
+            await nursery.start(DeadManSwitch(desk, countdown_s, reconciler.request).run)
         await nursery.start(executor.run)
         reconciler.open_door()
 
@@ -359,6 +369,7 @@ class Bot:
             bot_id=self._bot_id,
             recv_window_ms=self._config.exchange.recv_window_ms,
             never_traded=not self._ready,
+            countdown=self._config.exchange.countdown_cancel_s is not None,
         )
         try:
             await self._exit.apply()

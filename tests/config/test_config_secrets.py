@@ -204,3 +204,45 @@ def test_a_key_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
         load_from(tmp_path)
     with pytest.raises(ConfigError, match="is not a regular file"):
         load_from(Path(os.devnull))
+
+
+def test_a_pem_text_in_a_variable_may_stand_in_one_line() -> None:
+    exchange = parse_config(settings_with('key_env = "KEY"\nsecret_env = "SECRET"\nkey_type = "ed25519"')).exchange
+    for text in (PEM, PEM.replace("\\n", "\n")):
+        loaded = load_credentials(exchange, {"KEY": "mykey", "SECRET": text})
+        assert loaded is not None
+        assert loaded.secret.reveal() == "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----"
+
+
+PEM_FILE = 'key_env = "KEY"\nprivate_key_file = "{path}"\nkey_type = "ed25519"'
+
+
+def test_an_ed25519_key_lies_in_a_pem_file_of_its_owner(key_file: Path) -> None:
+    key_file.write_text(PEM.replace("\\n", "\n") + "\n")
+    exchange = parse_config(settings_with(PEM_FILE.format(path=key_file))).exchange
+    loaded = load_credentials(exchange, {"KEY": "mykey"})
+    assert loaded == Credentials(KeyType.ED25519, Secret("mykey"), Secret(PEM.replace("\\n", "\n")))
+    key_file.chmod(0o640)
+    with pytest.raises(ConfigError) as caught:
+        load_credentials(exchange, {})
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == [
+        "$.exchange.key_env",
+        "$.exchange.private_key_file",
+    ]
+    assert "allowed: your own file with mode 0600" in caught.value.faults[1]
+
+
+@pytest.mark.parametrize("content", [WORD.encode(), b"\xff\xfe" + WORD.encode(), b""])
+def test_a_pem_file_that_holds_something_else_is_refused_and_not_repeated(key_file: Path, content: bytes) -> None:
+    key_file.write_bytes(content)
+    exchange = parse_config(settings_with(PEM_FILE.format(path=key_file))).exchange
+    with pytest.raises(ConfigError, match=r"private_key_file: the secret is no PEM text") as caught:
+        load_credentials(exchange, {"KEY": "mykey"})
+    assert WORD not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_pem_file_needs_an_ed25519_key_and_the_name_of_the_key() -> None:
+    with pytest.raises(ConfigError, match=r'private_key_file: is refused; allowed: only with exchange.key_type = "ed'):
+        parse_config(settings_with('key_env = "KEY"\nprivate_key_file = "a"'))
+    with pytest.raises(ConfigError, match=r"allowed: .* or key_env and private_key_file together"):
+        parse_config(settings_with('private_key_file = "a"\nkey_type = "ed25519"'))

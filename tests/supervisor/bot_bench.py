@@ -25,7 +25,7 @@ from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
 from trio_grid.exchange.paper.engine.symbols import default_instrument, paper_symbol
 from trio_grid.exchange.paper.market.interface import MarketStep, TapeRow
 from trio_grid.exchange.paper.server.request_limits import LimitSettings
-from trio_grid.exchange.protocol.signing import HmacSigner
+from trio_grid.exchange.protocol.signing import HmacSigner, Signer
 from trio_grid.journal.recovery import replay_all, verify
 from trio_grid.journal.sqlite_journal import Journal, open_journal
 from trio_grid.services.run_report import RunReport
@@ -174,6 +174,7 @@ class Bench:
         self.paper = paper
         self.market = market
         self.journal_path = journal_path
+        self.signer: Signer = HmacSigner(KEY, SECRET)
         self.network: MemoryNetwork = paper.network or MemoryNetwork()
 
     def config(self, *overrides: str) -> Config:
@@ -184,7 +185,7 @@ class Bench:
         urls = self.paper.urls
         async with open_usdm_futures(
             Endpoints(urls.rest_url, urls.ws_url, urls.ws_api_url),
-            HmacSigner(KEY, SECRET),
+            self.signer,
             connect=self.paper.connector(owner),
             wall_clock=lambda: self.paper.now_ms() / 1000,
         ) as client:

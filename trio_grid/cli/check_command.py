@@ -15,7 +15,7 @@ import trio
 from trio_grid.cli.connect import Venue, open_client, venue_of
 from trio_grid.cli.output import complain, say, table
 from trio_grid.cli.paper_host import first_half_ticks, paper_instrument
-from trio_grid.config import Config, grid_settings, load_config
+from trio_grid.config import Config, KeyType, grid_settings, load_config
 from trio_grid.domain.actions import PlaceOrder
 from trio_grid.domain.events import Liquidity, RegimeReading, Side, Trend, Volatility
 from trio_grid.domain.grid_state import GridState
@@ -24,7 +24,7 @@ from trio_grid.domain.instrument import RATE_SCALE, Instrument, PriceTicks, mone
 from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.settings import GridSettings, Mode, Trailing
 from trio_grid.domain.snapshot import LadderRow, ladder
-from trio_grid.errors import ConfigError, RequestRefused
+from trio_grid.errors import ConfigError, ExchangeUnreachable, RequestRefused
 from trio_grid.exchange.binance.usdm_futures import UsdmFutures
 
 ASK_TIMEOUT_S = 30.0
@@ -42,6 +42,7 @@ class Facts:
     leverage: int | None
     source: str
     faults: tuple[str, ...] = ()
+    order_entry: str = ""
 
 
 def add_check_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -93,8 +94,11 @@ def _paper_facts(config: Config) -> Facts:
 
 async def _ask(config: Config, venue: Venue) -> Facts:
     async with open_client(config, venue) as client:
-        with trio.fail_after(ASK_TIMEOUT_S):
+        with trio.move_on_after(ASK_TIMEOUT_S):
             return await _ask_client(config, venue, client)
+    raise ExchangeUnreachable(
+        f"{venue.name} did not answer all questions within {ASK_TIMEOUT_S:g} s: check the addresses in [exchange]"
+    )
 
 
 async def _ask_client(config: Config, venue: Venue, client: UsdmFutures) -> Facts:
@@ -112,6 +116,8 @@ async def _ask_client(config: Config, venue: Venue, client: UsdmFutures) -> Fact
     account = await client.account(instrument)
     if account.hedge_mode:
         complain("fault: the account is in hedge mode; a grid needs one-way mode")
+    await client.wait_order_entry()
+    session = config.exchange.key_type is KeyType.ED25519
     return Facts(
         instrument,
         half_ticks,
@@ -119,6 +125,7 @@ async def _ask_client(config: Config, venue: Venue, client: UsdmFutures) -> Fact
         config.account.leverage or account.leverage,
         venue.name,
         tuple(unwatched),
+        "a session of the WebSocket API, logged on" if session else "signed requests on the WebSocket API",
     )
 
 
@@ -322,7 +329,7 @@ def _head(config: Config, facts: Facts) -> list[str]:
             if facts.source.startswith("the embedded")
             else "not given"
             if facts.balance is None
-            else "accepted"
+            else f"accepted; orders go by {facts.order_entry}"
         ),
         f"exit policy {config.exit.policy.value}; journal {config.journal.path}",
         _watched(config),

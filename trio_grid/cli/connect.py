@@ -46,7 +46,14 @@ def _signer(config: Config) -> Signer | None:
     if credentials is None:
         return None
     key, secret = credentials.key.reveal(), credentials.secret.reveal()
-    return Ed25519Signer(key, secret) if config.exchange.key_type is KeyType.ED25519 else HmacSigner(key, secret)
+    if config.exchange.key_type is KeyType.HMAC:
+        return HmacSigner(key, secret)
+    try:
+        return Ed25519Signer(key, secret)
+    except ConfigError as error:
+        names = ("private_key_file", "key_file", "secret_env")
+        where = next(name for name in names if getattr(config.exchange, name) is not None)
+        raise ConfigError([f"$.exchange.{where}: {fault}" for fault in error.faults]) from None
 
 
 @asynccontextmanager

@@ -27,7 +27,14 @@ from trio_grid.config.schema import (
     RiskConfig,
     SizeConfig,
 )
-from trio_grid.config.secret import Credentials, KeyType, Secret, credentials_from_environment, credentials_from_file
+from trio_grid.config.secret import (
+    Credentials,
+    KeyType,
+    Secret,
+    credentials_from_environment,
+    credentials_from_file,
+    credentials_from_pem_file,
+)
 from trio_grid.errors import ConfigError
 
 __all__ = [
@@ -67,6 +74,8 @@ def load_credentials(exchange: ExchangeConfig, environ: Mapping[str, str] = os.e
     """
     if exchange.key_file is not None:
         return credentials_from_file(exchange.key_type, exchange.key_file)
+    if exchange.key_env is not None and exchange.private_key_file is not None:
+        return credentials_from_pem_file(exchange.key_type, exchange.key_env, exchange.private_key_file, environ)
     if exchange.key_env is not None and exchange.secret_env is not None:
         return credentials_from_environment(exchange.key_type, exchange.key_env, exchange.secret_env, environ)
     return None

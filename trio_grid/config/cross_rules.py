@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from trio_grid.config.rules import is_loopback
 from trio_grid.config.schema import Config, ExchangeKind
+from trio_grid.config.secret import KeyType
 from trio_grid.config.structure import shown
 from trio_grid.domain.settings import Mode, Spacing, Trailing
 
@@ -29,16 +30,27 @@ def exchange_addresses(config: Config) -> Iterator[Fault]:
 
 
 def exchange_keys(config: Config) -> Iterator[Fault]:
-    """Keys come from two environment variables, or from a file; the embedded exchange has its own."""
+    """Keys come from the environment or from files; the embedded exchange has its own."""
     exchange = config.exchange
-    names = {"key_env": exchange.key_env, "secret_env": exchange.secret_env, "key_file": exchange.key_file}
+    names = {
+        "key_env": exchange.key_env,
+        "secret_env": exchange.secret_env,
+        "key_file": exchange.key_file,
+        "private_key_file": exchange.private_key_file,
+    }
     given = [name for name, value in names.items() if value is not None]
     if exchange.kind is ExchangeKind.PAPER:
         for name in given:
             yield f"$.exchange.{name}", 'is refused; allowed: only with exchange.kind = "binance-usdm"'
-    elif given not in (["key_env", "secret_env"], ["key_file"]):
+    elif given not in (["key_env", "secret_env"], ["key_file"], ["key_env", "private_key_file"]):
         found = " and ".join(given) or "none of them"
-        yield "$.exchange", f"{found} is given; allowed: key_env and secret_env together, or key_file alone"
+        yield (
+            "$.exchange",
+            f"{found} is given; allowed: key_env and secret_env together, or key_file alone, or key_env and"
+            " private_key_file together",
+        )
+    elif exchange.private_key_file is not None and exchange.key_type is not KeyType.ED25519:
+        yield "$.exchange.private_key_file", 'is refused; allowed: only with exchange.key_type = "ed25519"'
 
 
 def one_spacing(config: Config) -> Iterator[Fault]:

@@ -95,8 +95,15 @@ class ExchangeConfig:
     """Name of the environment variable that holds the secret: the HMAC secret, or the Ed25519 private key as PEM."""
     key_file: Path | None = None
     """A TOML file with `key` and `secret` that only its owner may read (mode 0600); instead of the two variables."""
+    private_key_file: Path | None = None
+    """A PEM file with the Ed25519 private key (PKCS#8, no password) that only its owner may read (mode 0600); together
+    with `key_env`, instead of `secret_env`."""
     recv_window_ms: Annotated[int, AtLeast(100), AtMost(60_000)] = 5000
     """How old a request may be when the exchange looks at it; older ones are refused."""
+    countdown_cancel_s: Annotated[int, AtLeast(10), AtMost(3_600)] | None = None
+    """Dead man's switch: the exchange cancels every open order on the symbol when it has not heard from the bot for so
+    many seconds; 120 is the usual value. It takes the orders of others on the symbol too, which is why it is off unless
+    set. Every stop ends it, except one that should have left no order and could not be confirmed."""
 
 
 @attrs.frozen(kw_only=True)

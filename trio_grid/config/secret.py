@@ -85,15 +85,39 @@ def credentials_from_environment(
     Raises:
         ConfigError: a variable is missing or empty; both are looked at before it is raised.
     """
-    settings = {"$.exchange.key_env": key_name, "$.exchange.secret_env": secret_name}
-    faults = [
+    faults = missing_variables({"$.exchange.key_env": key_name, "$.exchange.secret_env": secret_name}, environ)
+    if faults:
+        raise ConfigError(faults)
+    secret = environ[secret_name].strip()
+    if secret.startswith("-----BEGIN") and "\n" not in secret:
+        # Many tools keep a variable in one line and write the ends of lines as \\n.
+        secret = secret.replace("\\n", "\n")
+    return checked(key_type, environ[key_name].strip(), secret, "$.exchange.secret_env")
+
+
+def missing_variables(settings: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+    """Return a fault for each setting (path -> name of a variable) whose variable is not set or empty."""
+    return [
         f"{path}: the environment variable {name} is not set or is empty; allowed: the name of one that is set"
         for path, name in settings.items()
         if not environ.get(name, "").strip()
     ]
+
+
+def credentials_from_pem_file(key_type: KeyType, key_name: str, path: Path, environ: Mapping[str, str]) -> Credentials:
+    """Return the credentials whose key an environment variable holds, and whose private key lies in a PEM file.
+
+    Raises:
+        ConfigError: the variable is missing, the file cannot be read, others may read it, or it is no PEM text.
+    """
+    faults = missing_variables({"$.exchange.key_env": key_name}, environ)
+    wrong, content = read_owner_only(path.expanduser())
+    faults += [f"$.exchange.private_key_file: {path}: {fault}" for fault in wrong]
     if faults:
         raise ConfigError(faults)
-    return checked(key_type, environ[key_name].strip(), environ[secret_name].strip(), "$.exchange.secret_env")
+    # What is no ASCII is no PEM either; the text itself is never shown.
+    secret = content.decode("ascii", "replace").strip()
+    return checked(key_type, environ[key_name].strip(), secret, "$.exchange.private_key_file")
 
 
 def credentials_from_file(key_type: KeyType, path: Path) -> Credentials:
@@ -108,19 +132,26 @@ def credentials_from_file(key_type: KeyType, path: Path) -> Credentials:
     return checked(key_type, values["key"], values["secret"], "$.exchange.key_file")
 
 
-def read_key_file(path: Path) -> tuple[list[str], dict[str, str]]:
-    """Return what is wrong with a key file, and its two texts when nothing is."""
+def read_owner_only(path: Path) -> tuple[list[str], bytes]:
+    """Return what is wrong with a file that only its owner may read, and its content when nothing is."""
     try:
         with path.open("rb") as file:
             # The open file is looked at, not the path: what was checked is what is read.
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                return ["is not a regular file"], {}
+                return ["is not a regular file"], b""
             if status.st_mode & 0o077 or status.st_uid not in {os.geteuid(), 0}:
-                return [f"others may read or change it; allowed: your own file with mode 0600 (chmod 600 {path})"], {}
-            content = file.read(LARGEST_KEY_FILE_BYTES)
+                return [f"others may read or change it; allowed: your own file with mode 0600 (chmod 600 {path})"], b""
+            return [], file.read(LARGEST_KEY_FILE_BYTES)
     except OSError as error:
-        return [f"cannot be read: {error.strerror}"], {}
+        return [f"cannot be read: {error.strerror}"], b""
+
+
+def read_key_file(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Return what is wrong with a key file, and its two texts when nothing is."""
+    wrong, content = read_owner_only(path)
+    if wrong:
+        return wrong, {}
     try:
         values = tomllib.loads(content.decode())
     except (ValueError, RecursionError):

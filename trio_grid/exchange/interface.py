@@ -45,6 +45,14 @@ class AccountSummary(msgspec.Struct, frozen=True, kw_only=True):
     liquidation_price_ticks: int | None = None
 
 
+class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the account trades a symbol."""
+
+    leverage: int
+    margin_type: str
+    hedge_mode: bool
+
+
 class UserStreamEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event of the user stream; exactly one of the fields is set."""
 
@@ -163,6 +171,18 @@ class Execution(Protocol):
         """Return wallet, margin and mode of the account."""
         ...
 
+    async def settings(self, instrument: Instrument) -> AccountSettings:
+        """Return leverage, margin type and position mode: half of what `account` costs in request weight."""
+        ...
+
+    async def wallet(self, instrument: Instrument) -> MoneyUnits:
+        """Return the wallet balance of the margin asset: a quarter of what `account` costs in request weight."""
+        ...
+
+    def tolerated(self) -> dict[str, int]:
+        """Return how often the exchange said something that is not known here, by a word for it; a plain function."""
+        ...
+
     async def funding(self, instrument: Instrument, start_ms: int) -> tuple[FundingRecord, ...]:
         """Return the funding payments on the symbol since a time, ascending."""
         ...
@@ -173,6 +193,13 @@ class Execution(Protocol):
 
     async def set_margin_type(self, instrument: Instrument, margin_type: str) -> None:
         """Set the symbol's margin type ("cross" or "isolated"); already set is fine."""
+        ...
+
+    async def cancel_all_after(self, instrument: Instrument, countdown_ms: int) -> None:
+        """Have the exchange cancel every open order on the symbol, others' too, unless it is told again in time.
+
+        Each call starts the countdown over; 0 ends it.
+        """
         ...
 
     def user_stream(self, instrument: Instrument) -> AbstractAsyncContextManager[Subscription[UserStreamEvent]]:

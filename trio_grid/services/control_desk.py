@@ -71,6 +71,7 @@ class ControlDesk:
             "leverage": board.leverage,
             "margin_type": board.margin_type,
             "watched": {name: "votes" if votes else "no vote, klines missing" for name, votes in board.watched.items()},
+            "tolerated": self._desk.execution.tolerated(),
             "alerts": list(board.alerts),
         }
 

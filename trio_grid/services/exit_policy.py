@@ -34,6 +34,8 @@ BETWEEN_ROUNDS_S = 0.3
 LONGEST_PAUSE_S = 3.0
 """Between questions that are not answered: the pauses double up to this, so that a few fit into any deadline."""
 
+LEAVES_ORDERS = (ExitPolicy.KEEP, ExitPolicy.CANCEL_OPENING)
+
 
 @attrs.frozen
 class ExitResult:
@@ -73,7 +75,9 @@ class ExitWork:
         bot_id: str,
         recv_window_ms: int,
         never_traded: bool = False,
+        countdown: bool = False,
     ) -> None:
+        """`countdown` tells that the exchange's countdown to the cancelling of all orders may be running."""
         self._desk = desk
         self._executor = executor
         self._check = check
@@ -81,6 +85,7 @@ class ExitWork:
         self._bot_id = bot_id
         self._recv_window_ms = recv_window_ms
         self._confirmed = never_traded
+        self._countdown = countdown
         self._asked = False
         self._backoff = Backoff(desk.jitter, BETWEEN_ROUNDS_S, LONGEST_PAUSE_S)
         self._detail = "the exchange was not asked yet"
@@ -145,6 +150,8 @@ class ExitWork:
 
     async def _round(self) -> bool:
         """Ask, cancel what the policy wants gone; return True when nothing is left to do."""
+        if self._policy in LEAVES_ORDERS:
+            await self._end_countdown()
         # Cancels of the books are dropped here: their orders are CANCELLING, and go by the exchange's list below.
         self._settle_what_was_cut_off()
         await self._check.walk_trades()
@@ -165,7 +172,17 @@ class ExitWork:
             return False
         self._confirmed = self._policy is not ExitPolicy.FLATTEN or self._held_lots() == 0
         self._tell("" if self._confirmed else f"{self._held_lots()} lots are still held")
+        await self._end_countdown()
         return True
+
+    async def _end_countdown(self) -> None:
+        """End the exchange's countdown: first where orders are to stay, else last, when nothing rests any more.
+
+        A stop that could not cancel what it should leaves it running: the exchange then does.
+        """
+        if self._countdown:
+            await self._desk.execution.cancel_all_after(self._desk.instrument, 0)
+            self._countdown = False
 
     def _unwanted(self, records: Sequence[OrderRecord]) -> list[OrderRecord]:
         """Return which of our resting orders have to go: by the policy, or because the books are cancelling them."""

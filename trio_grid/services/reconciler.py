@@ -37,11 +37,15 @@ REDUCE_ONLY_KNOCK_OUT = 4
 class Reconciler:
     """The loop of the comparisons. It holds trading back until `open_door` was called and the user stream stands."""
 
-    def __init__(self, desk: Desk, check: ExchangeCheck, filters: FilterWatch, *, interval_s: float) -> None:
+    def __init__(
+        self, desk: Desk, check: ExchangeCheck, filters: FilterWatch, *, interval_s: float, funding_first: bool = True
+    ) -> None:
+        """`funding_first` False leaves funding out of the first pass, for a start that books it right after."""
         self._desk = desk
         self._filters = filters
         self._check = check
         self._interval_s = interval_s
+        self._funding_first = funding_first
         self._backoff: Backoff = desk.backoff()
         self._wake = trio.Event()
         self._requested: str | None = None
@@ -121,6 +125,8 @@ class Reconciler:
         losses = self._desk.board.user_stream_losses
         stood = self._desk.board.user_stream_up
         funding = self._passes % FUNDING_EVERY_PASSES == 0 or reason != "interval"
+        if self._passes == 0:
+            funding = self._funding_first
         if self._filters_doubted or self._passes % FILTERS_EVERY_PASSES == FILTERS_EVERY_PASSES - 1:
             await self._filters.look()
             self._filters_doubted = False

@@ -68,14 +68,12 @@ async def take_mark(desk: Desk, check: ExchangeCheck) -> AccountMark | None:
     for _ in range(MOST_TRIES):
         await check.walk_trades()
         before = desk.manager.snapshot()
-        account = await desk.execution.account(desk.instrument)
+        wallet_units = await desk.execution.wallet(desk.instrument)
         await check.walk_trades()
         await check.book_funding()
         after = desk.manager.snapshot()
         if after.ledger == before.ledger:
-            return AccountMark(
-                wallet_units=account.wallet_balance_units, newest_trade_id=check.newest_trade_id, snapshot=after
-            )
+            return AccountMark(wallet_units=wallet_units, newest_trade_id=check.newest_trade_id, snapshot=after)
     return None
 
 

@@ -20,7 +20,7 @@ from trio_grid.domain.lattice import Lattice
 from trio_grid.domain.settings import LatticeSettings, Mode
 from trio_grid.domain.slot import Use
 from trio_grid.errors import StartRefused, UnexplainedHoldings
-from trio_grid.exchange.interface import AccountSummary, Execution
+from trio_grid.exchange.interface import AccountSettings, Execution
 from trio_grid.manager import PositionManager
 from trio_grid.services.desk import Desk
 from trio_grid.services.exchange_check import TRADE_HISTORY_MS
@@ -30,14 +30,14 @@ from trio_grid.services.status_board import ReconciliationSummary
 log = logging.getLogger(__name__)
 
 
-async def check_account(execution: Execution, instrument: Instrument, wanted: AccountConfig) -> AccountSummary:
-    """Return the account; set leverage and margin type if configured and the symbol is flat.
+async def check_account(execution: Execution, instrument: Instrument, wanted: AccountConfig) -> AccountSettings:
+    """Return how the account trades the symbol; set leverage and margin type if configured and the symbol is flat.
 
     Raises:
         StartRefused: the account is in hedge mode, or a setting has to change while a position or orders exist.
         ExchangeError: a question was not answered.
     """
-    account = await execution.account(instrument)
+    account = await execution.settings(instrument)
     if account.hedge_mode:
         raise StartRefused(
             "the account is in hedge mode, and a grid needs one-way mode. Close all positions, then switch it: on the"
@@ -46,7 +46,7 @@ async def check_account(execution: Execution, instrument: Instrument, wanted: Ac
         )
     changes = _changes(account, wanted)
     if changes:
-        if account.position_lots or await execution.open_orders(instrument):
+        if (await execution.position(instrument)).position_lots or await execution.open_orders(instrument):
             raise StartRefused(
                 f"{' and '.join(changes)} can only be set while {instrument.symbol} is flat with no open orders:"
                 " close them, or remove the setting from [account]"
@@ -55,21 +55,20 @@ async def check_account(execution: Execution, instrument: Instrument, wanted: Ac
             await execution.set_margin_type(instrument, wanted.margin_type.value)
         if wanted.leverage is not None and wanted.leverage != account.leverage:
             await execution.set_leverage(instrument, wanted.leverage)
-        account = await execution.account(instrument)
+        account = await execution.settings(instrument)
     log.info(
         line(
             "account",
             symbol=instrument.symbol,
             leverage=account.leverage,
             margin_type=account.margin_type,
-            position=instrument.quantity(account.position_lots),
             position_mode="one-way",
         )
     )
     return account
 
 
-def _changes(account: AccountSummary, wanted: AccountConfig) -> list[str]:
+def _changes(account: AccountSettings, wanted: AccountConfig) -> list[str]:
     changes: list[str] = []
     if wanted.leverage is not None and wanted.leverage != account.leverage:
         changes.append(f"leverage {wanted.leverage} (now {account.leverage})")
@@ -108,7 +107,8 @@ async def highest_session(execution: Execution, instrument: Instrument, bot_id: 
 
 async def newest_trade_id(execution: Execution, instrument: Instrument) -> int:
     """Return the account's newest trade id on the symbol in the last seven days, 0 for none."""
-    trades = await execution.trades(instrument, start_ms=execution.now_ms() - TRADE_HISTORY_MS)
+    # A minute less than a whole window: the window then ends after now, so one request is all.
+    trades = await execution.trades(instrument, start_ms=execution.now_ms() - TRADE_HISTORY_MS + 60_000)
     return max((trade.trade_id for trade in trades), default=0)
 
 

@@ -26,7 +26,7 @@ from trio_grid.domain.events import (
     PositionRecord,
     Trade,
 )
-from trio_grid.domain.instrument import Instrument
+from trio_grid.domain.instrument import Instrument, MoneyUnits
 from trio_grid.errors import Banned, ExchangeUnreachable, ListenKeyGone, RateLimited, RequestRefused
 from trio_grid.exchange.binance.clock import ServerClock
 from trio_grid.exchange.binance.connector import Address, Connector, background_nursery, connect_tcp
@@ -37,7 +37,7 @@ from trio_grid.exchange.binance.rest import RestClient, open_rest_client
 from trio_grid.exchange.binance.streams import open_link
 from trio_grid.exchange.binance.subscriptions import Opened, StreamSubscription, open_subscription, subscribe
 from trio_grid.exchange.binance.ws_api import WebSocketApi
-from trio_grid.exchange.interface import AccountSummary, OrderBudget, Subscription, UserStreamEvent
+from trio_grid.exchange.interface import AccountSettings, AccountSummary, OrderBudget, Subscription, UserStreamEvent
 from trio_grid.exchange.protocol import messages, records, wire
 from trio_grid.exchange.protocol.messages import Ignored, decode
 from trio_grid.exchange.protocol.rate_limits import RateLimits
@@ -236,6 +236,19 @@ class UsdmFutures:
             self._clock.now_ms(),
         )
 
+    async def settings(self, instrument: Instrument) -> AccountSettings:
+        """Return how the account trades the symbol, from two answers."""
+        symbol_config = await self._rest.call(Endpoint.SYMBOL_CONFIG, {"symbol": instrument.symbol})
+        return records.parse_settings(symbol_config, await self._rest.call(Endpoint.ACCOUNT_CONFIG), instrument)
+
+    async def wallet(self, instrument: Instrument) -> MoneyUnits:
+        """Return the wallet balance of the margin asset."""
+        return records.parse_wallet(await self._rest.call(Endpoint.ACCOUNT), instrument)
+
+    def tolerated(self) -> dict[str, int]:
+        """Return what was tolerated of the exchange's answers and events, counted by a word for it."""
+        return dict(self.ignored)
+
     async def set_leverage(self, instrument: Instrument, leverage: int) -> None:
         """Set the symbol's leverage."""
         await self._rest.call(Endpoint.SET_LEVERAGE, {"symbol": instrument.symbol, "leverage": leverage})
@@ -252,6 +265,12 @@ class UsdmFutures:
         except RequestRefused as error:
             if error.code != MARGIN_TYPE_UNCHANGED:
                 raise
+
+    async def cancel_all_after(self, instrument: Instrument, countdown_ms: int) -> None:
+        """Start the exchange's countdown to the cancelling of all open orders on the symbol over; 0 ends it."""
+        await self._rest.call(
+            Endpoint.COUNTDOWN_CANCEL, {"symbol": instrument.symbol, "countdownTime": countdown_ms}, urgent=True
+        )
 
     # Execution: user stream ------------------------------------------------------------------------------------------
 

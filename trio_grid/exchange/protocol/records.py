@@ -11,13 +11,14 @@ from trio_grid.domain.events import FundingRecord, Kline, OrderRecord, PositionR
 from trio_grid.domain.instrument import (
     RATE_SCALE,
     Instrument,
+    MoneyUnits,
     PriceTicks,
     QuantityLots,
     money_units,
     whole_units,
 )
 from trio_grid.errors import MalformedAnswer, OrderOutcomeUnknown, RequestRefused, StartRefused, UnknownSymbol
-from trio_grid.exchange.interface import AccountSummary
+from trio_grid.exchange.interface import AccountSettings, AccountSummary
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.error_codes import WireError, error_of
 from trio_grid.exchange.protocol.messages import Ignored, build, decode, kline_of, quantity_of, side_of, status_of
@@ -138,14 +139,8 @@ def parse_account(
     now_ms: int,
 ) -> AccountSummary:
     """Return the account from its four answers: v3/account, symbolConfig, accountConfig, v3/positionRisk."""
-    assets = decode(account, wire.WireAccount, what="account").assets
-    asset = next((asset for asset in assets if asset.asset == instrument.margin_asset), None)
-    if asset is None:
-        raise MalformedAnswer(f"account: it does not list the margin asset {instrument.margin_asset}")
-    configs = decode(symbol_config, tuple[wire.WireSymbolConfig, ...], what="symbolConfig")
-    config = next((config for config in configs if config.symbol == instrument.symbol), None)
-    if config is None:
-        raise MalformedAnswer(f"symbolConfig: it does not list {instrument.symbol}")
+    asset = _margin_asset(account, instrument)
+    settings = parse_settings(symbol_config, account_config, instrument)
     position, liquidation = parse_position(position_risk, instrument, now_ms)
     return build(
         "account",
@@ -154,11 +149,38 @@ def parse_account(
             available_balance_units=money_units(asset.available_balance),
             unrealized_pnl_units=money_units(asset.unrealized_profit),
             position_lots=position.position_lots,
-            leverage=config.leverage,
-            margin_type="isolated" if config.margin_type.upper() == "ISOLATED" else "cross",
-            hedge_mode=decode(account_config, wire.WireAccountConfig, what="accountConfig").dual_side_position,
+            leverage=settings.leverage,
+            margin_type=settings.margin_type,
+            hedge_mode=settings.hedge_mode,
             liquidation_price_ticks=liquidation,
         ),
+    )
+
+
+def parse_wallet(account: Bytes, instrument: Instrument) -> MoneyUnits:
+    """Return the wallet balance of the margin asset, from v3/account."""
+    asset = _margin_asset(account, instrument)
+    return build("account", lambda: money_units(asset.wallet_balance))
+
+
+def _margin_asset(account: Bytes, instrument: Instrument) -> wire.WireAsset:
+    assets = decode(account, wire.WireAccount, what="account").assets
+    asset = next((asset for asset in assets if asset.asset == instrument.margin_asset), None)
+    if asset is None:
+        raise MalformedAnswer(f"account: it does not list the margin asset {instrument.margin_asset}")
+    return asset
+
+
+def parse_settings(symbol_config: Bytes, account_config: Bytes, instrument: Instrument) -> AccountSettings:
+    """Return how the account trades the symbol, from symbolConfig and accountConfig."""
+    configs = decode(symbol_config, tuple[wire.WireSymbolConfig, ...], what="symbolConfig")
+    config = next((config for config in configs if config.symbol == instrument.symbol), None)
+    if config is None:
+        raise MalformedAnswer(f"symbolConfig: it does not list {instrument.symbol}")
+    return AccountSettings(
+        leverage=config.leverage,
+        margin_type="isolated" if config.margin_type.upper() == "ISOLATED" else "cross",
+        hedge_mode=decode(account_config, wire.WireAccountConfig, what="accountConfig").dual_side_position,
     )
 
 

@@ -54,6 +54,7 @@ class Endpoint(enum.Enum):
     INCOME = EndpointRow("GET", "/fapi/v1/income", 30, Security.SIGNED)
     SET_LEVERAGE = EndpointRow("POST", "/fapi/v1/leverage", 1, Security.SIGNED)
     SET_MARGIN_TYPE = EndpointRow("POST", "/fapi/v1/marginType", 1, Security.SIGNED)
+    COUNTDOWN_CANCEL = EndpointRow("POST", "/fapi/v1/countdownCancelAll", 10, Security.SIGNED)
     LISTEN_KEY_CREATE = EndpointRow("POST", "/fapi/v1/listenKey", 1, Security.KEY)
     LISTEN_KEY_KEEP = EndpointRow("PUT", "/fapi/v1/listenKey", 1, Security.KEY)
 
