@@ -117,7 +117,11 @@ class ExchangeError(TrioGridError):
 
 
 class ExchangeUnreachable(ExchangeError):
-    """The exchange could not be reached, or the link broke; trying again is right."""
+    """The exchange could not be reached, or the link broke; trying again is right, after `retry_after_s` if set."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class OrderOutcomeUnknown(ExchangeError):

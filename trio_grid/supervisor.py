@@ -289,14 +289,10 @@ class Bot:
         if desk is None or check is None or executor is None:
             raise InvariantBroken("the services were started before a session was begun")
         risk = self._config.risk
-        reconciler = Reconciler(
-            desk,
-            check,
-            FilterWatch(desk, self._units_changed.set),
-            interval_s=risk.reconcile_interval_s,
-            # The wallet's first mark books it once more; 30 of the request weight.
-            funding_first=self._mark is not None,
-        )
+        filters = FilterWatch(desk, self._units_changed.set)
+        # The wallet's first mark books funding right after the first pass: once is enough, it weighs 30.
+        funding = self._mark is not None
+        reconciler = Reconciler(desk, check, filters, interval_s=risk.reconcile_interval_s, funding_first=funding)
         updates = OrderUpdates(desk, self._names, reconciler.request)
         prices = PriceFeed(desk, partial(reconciler.request, filters=True))
         self.control = ControlDesk(desk, reconciler, self._stop)

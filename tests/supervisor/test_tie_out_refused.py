@@ -12,8 +12,8 @@ from trio.testing import MockClock
 from tests.supervisor.bot_bench import bench
 from trio_grid.exchange.paper.server.request_limits import WEIGHT_LIMIT, LimitSettings
 
-ENOUGH_TO_START_AND_STOP = 260
-"""Request weight of one start (about 175) and an exit policy; the comparison with the account needs some 60 more."""
+ENOUGH_TO_START_AND_STOP = 190
+"""Request weight of a start (120) and an exit policy; four fifths of the limit are used. The comparison needs 45."""
 
 
 async def test_used_up_request_weight_leaves_the_policy_confirmed(

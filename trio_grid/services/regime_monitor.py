@@ -197,20 +197,29 @@ class RegimeMonitor:
                 pause_s = self._backoff.next_s(getattr(error, "retry_after_s", None))
                 if self.reading is None:
                     self._desk.board.waiting_for = f"the klines ({error})"
-                else:
-                    # What the stream brought meanwhile counts; a hole makes it STALE: openings stop until it is filled.
-                    self._take_closed()
-                    self._give()
                 log.warning(
                     line("klines not fetched", reason=f"{type(error).__name__}: {error}", again_in_s=f"{pause_s:.2f}")
                 )
-                await trio.sleep(pause_s)
+                await self._wait_for_rest(pause_s)
                 continue
             self._backoff.reset()
             for kline in klines:
                 if kline.closed:
                     self._window.add(kline)
             return
+
+    async def _wait_for_rest(self, pause_s: float) -> None:
+        """Wait, maybe for as long as the exchange asks for, and let what the stream brings meanwhile count.
+
+        A hole in it makes the reading STALE: openings stop until it is filled.
+        """
+        with trio.move_on_after(pause_s):
+            while True:
+                self._wake = trio.Event()
+                if self.reading is not None:
+                    self._take_closed()
+                    self._give()
+                await self._wake.wait()
 
     def _give(self) -> None:
         reading = classify(

@@ -20,6 +20,7 @@ from tests.exchange.binance.scripted_exchange import (
 )
 from trio_grid.domain.actions import CancelOrder
 from trio_grid.domain.events import (
+    CancelAcknowledged,
     CancelOutcomeLost,
     OrderAcknowledged,
     OrderNotSent,
@@ -228,3 +229,42 @@ async def test_one_order_of_many_by_rest_may_fail_alone(autojump_clock: trio.tes
     assert lost == [3]
     assert all(isinstance(result, OrderAcknowledged) for number, result in enumerate(results) if number != 3)
     assert len(exchange.seen("/fapi/v1/order")) == 12
+
+
+async def test_r4_an_unknown_outcome_is_not_repeated_by_rest_when_the_connection_breaks_afterwards(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Neither at once nor later: REST sends new intents alone, and the cancel of the unknown order."""
+    exchange = ScriptedExchange()
+
+    def rest(request: HttpRequest) -> Http | Fault:
+        if request.path != "/fapi/v1/order":
+            return exchange.plain_rest(request)
+        name = request.params.get("newClientOrderId") or request.params["origClientOrderId"]
+        return Http(order_body(clientOrderId=name, status="NEW" if request.method == "POST" else "CANCELED"))
+
+    exchange.rest, exchange.websocket = rest, WsApi(lambda request: None)
+    async with client_of(exchange) as client:
+        (lost,) = await client.place(BITCOIN, [limit("id-lost")])
+        exchange.network.cut("client")
+        await trio.testing.wait_all_tasks_blocked()
+        cancelled, placed = await client.send(BITCOIN, [CancelOrder(client_order_id="id-lost")], [limit("id-new")])
+        await trio.sleep(120)
+    assert isinstance(lost, OrderOutcomeLost)
+    assert [type(result) for result in (*cancelled, *placed)] == [CancelAcknowledged, OrderAcknowledged]
+    sent = [(request.method, request.params.get("newClientOrderId")) for request in exchange.seen("/fapi/v1/order")]
+    assert sent == [("DELETE", None), ("POST", "id-new")]
+
+
+async def test_the_websocket_api_is_pinged_far_less_than_five_times_a_second(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    exchange = ScriptedExchange()
+    exchange.websocket = WsApi(accepted)
+    async with client_of(exchange) as client:
+        (stream,) = [stream for stream in exchange.streams if b"upgrade: websocket" in stream.writes[0].lower()]
+        for number in range(60):
+            await client.place(BITCOIN, [limit(f"id-{number}")])
+            await trio.sleep(10)
+        control_frames = [data for data in stream.writes if data[0] in (0x89, 0x8A)]
+    assert 25 < len(control_frames) < 35, "one each 20 s in ten minutes"

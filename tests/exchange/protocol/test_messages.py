@@ -180,7 +180,7 @@ def test_words_that_are_new_do_not_stop_the_parser_and_are_counted() -> None:
     ignored: Ignored = Counter()
     update = parsed(order_event(X="NEW_ADL", x="ADL", f="GTE_GTC", o="OTOCO", V="FUTURE", st="X", z="0", t=0), ignored)
     assert update.order.order.status is RecordStatus.NEW
-    assert ignored == {"status NEW_ADL": 1}
+    assert ignored == {"status NEW_ADL": 1, "execution ADL": 1}
     assert parsed(order_event(X="HALF")).order.order.status is RecordStatus.PARTIALLY_FILLED
     assert parsed(order_event(X="WHOLE", z="0.02")).order.order.status is RecordStatus.FILLED
 

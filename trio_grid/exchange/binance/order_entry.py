@@ -44,6 +44,7 @@ from trio_grid.exchange.binance.streams import NothingSent
 from trio_grid.exchange.binance.ws_api import Answered, Request, Unanswered, WebSocketApi
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.error_codes import error_of, reject_reason
+from trio_grid.exchange.protocol.known_keys import ORDER_SAMPLE, KeyCensus, unknown_in_order
 from trio_grid.exchange.protocol.messages import Ignored
 from trio_grid.exchange.protocol.rate_limits import ORDERS, REQUEST_WEIGHT, RateLimits
 from trio_grid.exchange.protocol.records import parse_order
@@ -76,6 +77,7 @@ class OrderEntry:
         self._gate = gate
         self._recv_window_ms = recv_window_ms
         self._ignored = ignored
+        self._census = KeyCensus(ignored, unknown_in_order, every=ORDER_SAMPLE)
 
     async def wait_connected(self) -> None:
         """Return when the WebSocket API stands; without one, at once."""
@@ -222,6 +224,7 @@ class OrderEntry:
             return self._refused(order, error, answer.request_time_ms)
         if error is not None:
             return self._lost(order, answer.request_time_ms, str(error))
+        self._census.look(answer.answer.result)
         try:
             return OrderAcknowledged(order=parse_order(answer.answer.result, instrument, self._ignored))
         except MalformedAnswer as malformed:

@@ -219,8 +219,11 @@ async def open_link(connect: Connector, base_url: str, resource: str, *, name: s
         ConfigError: the URL is not one, or speaks plain text to an address that is not loopback.
     """
     address = Address.parse(base_url)
-    if gate.blocked_s() > 0:
-        raise ExchangeUnreachable(f"{name}: held back for {gate.blocked_s():.0f} s by the exchange's limits")
+    blocked_s = gate.blocked_s()
+    if blocked_s > 0:
+        raise ExchangeUnreachable(
+            f"{name}: held back for {blocked_s:.0f} s by the exchange's limits", retry_after_s=blocked_s
+        )
     async with background_nursery() as nursery:
         stream = _CorkedStream(await _connected(connect, address, name))
         try:
@@ -260,5 +263,8 @@ async def _handshaken(
     if isinstance(reader.error, trio_websocket.ConnectionRejected):
         refusal = reader.error
         gate.refused_handshake(refusal.status_code, refusal.headers or (), refusal.body)
-        raise ExchangeUnreachable(f"{name}: the handshake was refused with status {refusal.status_code}")
+        raise ExchangeUnreachable(
+            f"{name}: the handshake was refused with status {refusal.status_code}",
+            retry_after_s=gate.blocked_s() or None,
+        )
     raise ExchangeUnreachable(f"{name}: the handshake was not answered")

@@ -149,8 +149,8 @@ class StreamSubscription(Generic[EventT]):
             try:
                 opened: Opened = await nursery.start(hold_open, open_one)
             except ExchangeError as error:
-                log.warning("%s: no second connection before the first is 24 h old: %s", self._name, error)
-                pause_s = RENEWAL_RETRY_S
+                log.warning("%s: no second connection yet, the first one goes on: %s", self._name, error)
+                pause_s = max(RENEWAL_RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
                 continue
             pause_s = RENEW_AFTER_S if await self._overlap(opened) else RENEWAL_RETRY_S
 

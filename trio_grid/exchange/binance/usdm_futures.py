@@ -39,6 +39,7 @@ from trio_grid.exchange.binance.subscriptions import Opened, StreamSubscription,
 from trio_grid.exchange.binance.ws_api import WebSocketApi
 from trio_grid.exchange.interface import AccountSettings, AccountSummary, OrderBudget, Subscription, UserStreamEvent
 from trio_grid.exchange.protocol import messages, records, wire
+from trio_grid.exchange.protocol.known_keys import MARKET_SAMPLE, KeyCensus, unknown_in_event
 from trio_grid.exchange.protocol.messages import Ignored, decode
 from trio_grid.exchange.protocol.rate_limits import RateLimits
 from trio_grid.exchange.protocol.requests import Endpoint
@@ -129,7 +130,8 @@ class UsdmFutures:
         self, route: str, stream: str, parse: Callable[[str | bytes], messages.T | None]
     ) -> AbstractAsyncContextManager[StreamSubscription[messages.T]]:
         resource = self._endpoints.stream_resource(route)
-        return open_subscription(stream, partial(self._subscribed, stream, resource, stream), parse)
+        census = KeyCensus(self.ignored, unknown_in_event, every=MARKET_SAMPLE)
+        return open_subscription(stream, partial(self._subscribed, stream, resource, stream), census.before(parse))
 
     @asynccontextmanager
     async def _subscribed(self, name: str, resource: str, stream: str) -> AsyncIterator[Opened]:
@@ -281,8 +283,9 @@ class UsdmFutures:
         The key is never deleted: every program of the account is given the same one.
         """
         parse = partial(messages.parse_user_event, instrument=instrument, ignored=self.ignored)
+        census = KeyCensus(self.ignored, unknown_in_event)
         async with (
-            open_subscription("user stream", self._user_connection, parse) as subscription,
+            open_subscription("user stream", self._user_connection, census.before(parse)) as subscription,
             background_nursery() as nursery,
         ):
             nursery.start_soon(self._keep_key, subscription)

@@ -47,6 +47,9 @@ KNOWN_USER_EVENTS = frozenset(
 )
 """User events that are known and say nothing that the bot books; they are counted under their own name."""
 
+KNOWN_EXECUTIONS = frozenset({"NEW", "TRADE", "CANCELED", "EXPIRED", "AMENDMENT", "CALCULATED", "REJECTED"})
+"""Execution types that are known; only TRADE is read, others are counted: status and quantities say the rest."""
+
 _SHOWN_BYTES = 200
 
 
@@ -184,6 +187,8 @@ def order_update(order: wire.WireOrderEvent, instrument: Instrument, ignored: Ig
             expiry_reason=order.expiry_reason,
         ),
     )
+    if order.execution not in KNOWN_EXECUTIONS:
+        ignored[f"execution {order.execution}"] += 1
     has_trade = build(what, lambda: order.trade_id > 0 and order.last_quantity > 0)
     if order.execution == "TRADE" and not has_trade:
         raise MalformedAnswer(f"{what}: an execution of type TRADE without a trade")
