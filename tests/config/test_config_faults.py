@@ -237,6 +237,14 @@ def test_plain_addresses_are_for_this_machine_alone(key: str, address: str) -> N
     assert getattr(config.exchange, key) == address
 
 
+def test_a_dead_mans_switch_needs_an_exchange_at_real_speed() -> None:
+    assert fault_of("exchange.countdown_cancel_s=60", "paper.speed=30") == (
+        "$.exchange.countdown_cancel_s: 60 is refused with paper.speed 30; allowed: only at speed 1"
+    )
+    assert parse_config(SMALLEST, ["exchange.countdown_cancel_s=60"]).exchange.countdown_cancel_s == 60
+    assert "allowed: " in fault_of("exchange.countdown_cancel_s=9")
+
+
 def test_addresses_and_keys_are_needed_for_the_real_exchange() -> None:
     faults = faults_of(SMALLEST, "exchange.kind=binance-usdm", "exchange.key_env=KEY")
     assert [fault.partition(":")[0] for fault in faults] == [

@@ -53,6 +53,16 @@ def exchange_keys(config: Config) -> Iterator[Fault]:
         yield "$.exchange.private_key_file", 'is refused; allowed: only with exchange.key_type = "ed25519"'
 
 
+def countdown_at_real_speed(config: Config) -> Iterator[Fault]:
+    """The countdown runs on the exchange's clock and the heartbeats on ours: both must go at one speed."""
+    countdown_s = config.exchange.countdown_cancel_s
+    if countdown_s is not None and config.exchange.kind is ExchangeKind.PAPER and config.paper.speed != 1:
+        yield (
+            "$.exchange.countdown_cancel_s",
+            f"{countdown_s} is refused with paper.speed {config.paper.speed}; allowed: only at speed 1",
+        )
+
+
 def one_spacing(config: Config) -> Iterator[Fault]:
     """Exactly one setting says how far levels are apart, and it fits the spacing."""
     grid = config.grid
@@ -198,6 +208,7 @@ def bounded_where_it_costs(config: Config) -> Iterator[Fault]:
 CROSS_RULES: tuple[CrossRule, ...] = (
     exchange_addresses,
     exchange_keys,
+    countdown_at_real_speed,
     one_spacing,
     range_order,
     some_level,

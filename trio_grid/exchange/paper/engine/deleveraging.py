@@ -81,7 +81,8 @@ def _score(settlement: Settlement, account: PaperAccount, place: Place) -> Fract
     state = health(account, settlement.marks())
     balance = state.isolated[place][0] if place in state.isolated else state.cross[0]
     value = notional_at_mark(desk.symbol, position.lots, desk.mark_half_ticks)
-    share, leverage = Fraction(profit, position.cost_units), Fraction(max(1, value), max(1, balance))
+    # A position may have cost nothing: one that a drill put into the account, by no trade.
+    share, leverage = Fraction(profit, max(1, position.cost_units)), Fraction(max(1, value), max(1, balance))
     return share * leverage if profit > 0 else share / leverage
 
 
