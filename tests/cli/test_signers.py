@@ -28,6 +28,8 @@ symbol = "BTCUSDT"
 interval = 30
 [size]
 quote_per_level = 200
+[limits]
+max_inventory = 0.1
 """
 PASSWORD = b"password"
 PLAIN, LOCKED = serialization.NoEncryption(), serialization.BestAvailableEncryption(PASSWORD)
