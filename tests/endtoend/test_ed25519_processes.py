@@ -42,7 +42,8 @@ def test_check_and_run_with_an_ed25519_key_and_the_refusal_of_another(tmp_path: 
     other, _ = write_keys(tmp_path, "other")
     config = tmp_path / "bot.toml"
     with exchange_process(tmp_path, "--account-ed25519", f"testkey:{public}") as urls:
-        addresses = "\n".join(f'{name} = "{url}"' for name, url in urls.items())
+        names = ("rest_url", "ws_url", "ws_api_url")
+        addresses = "\n".join(f'{name} = "{urls[name]}"' for name in names)
         config.write_text(
             f'[exchange]\nkind = "binance-usdm"\n{addresses}\nkey_type = "ed25519"\nkey_env = "{KEY_ENV}"\n'
             f'private_key_file = "{private}"\n[journal]\npath = "{tmp_path / "bot.sqlite3"}"\n{GRID}'
