@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.endtoend.books import agreement, no_id_twice, one_live_order_per_slot
-from tests.endtoend.market_tapes import swinging, write_tape
+from tests.endtoend.grids import busy_grid
+from tests.endtoend.market_tapes import LONG_S, swinging, write_tape
 from tests.endtoend.processes import Account, bot_config, command, started, until
 
 FAULTS = """
@@ -69,45 +70,25 @@ match.transport = "user"
 kind = "expire-listen-key"
 when.from_s = 5
 """
-GRID = """
-[grid]
-symbol = "BTCUSDT"
-mode = "neutral"
-interval = 30
-levels = 6
-max_stride = 1
-[size]
-base_per_level = 0.010
-by_volatility = false
-[limits]
-max_inventory = 0.3
-[regime]
-trend_filter = false
-liquidity_filter = false
-anomaly_brake = false
-[risk]
-reconcile_interval_s = 2
-[exit]
-policy = "cancel-all"
-"""
 
 
 @pytest.mark.sockets
 @pytest.mark.slow
 def test_a_bot_gets_over_every_fault_of_a_file(tmp_path: Path) -> None:
-    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(7), seconds=400)
+    tape = write_tape(tmp_path / "BTCUSDT-aggTrades.csv", swinging(7), seconds=LONG_S)
     journal, faults = tmp_path / "bot.sqlite3", tmp_path / "faults.toml"
     faults.write_text(FAULTS)
     kinds = [line.split('"')[1] for line in FAULTS.splitlines() if line.startswith("kind")]
     with started(tmp_path, "exchange", "--market", tape, "--faults", faults) as exchange:
         urls = json.loads(exchange.wait_for("\n").splitlines()[0])
         account = Account(urls["rest_url"])
-        with started(tmp_path, "run", bot_config(tmp_path, urls, GRID, journal=journal)) as bot:
+        config = bot_config(tmp_path, urls, busy_grid("cancel-all"), journal=journal, reconcile_interval_s=2)
+        with started(tmp_path, "run", config) as bot:
             for kind in kinds:
-                exchange.wait_for(f" fault {kind} happens", within_s=60)
+                exchange.wait_for(f" fault {kind} happens")
             trades = len(account.trades())
-            until(lambda: len(account.trades()) > trades + 3, "the bot trades on", within_s=60)
-            agreement(account, journal, within_s=40)
+            until(lambda: len(account.trades()) > trades + 3, "the bot trades on")
+            agreement(account, journal)
             one_live_order_per_slot(account)
             code, shown = bot.stop()
         assert code == 0, shown

@@ -146,11 +146,11 @@ def unknown_route(desk: Desk) -> None:
 
 @suite.operation("error: too many orders")
 def too_many_orders(desk: Desk) -> None:
-    """Passes 300 orders in ten seconds, in whichever window that is; the exchange counts refused ones too."""
+    """Passes 300 orders in ten seconds or 1,200 in a minute, in whichever window; refused ones count too."""
     error: BaseException | None = None
     order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01"}
     begun = time.monotonic()
-    while error is None and time.monotonic() - begun < 25:
+    while error is None and time.monotonic() - begun < 150:
         try:
             desk.binance.fapiPrivatePostBatchOrders({"batchOrders": [{**order, "price": "1"}] * 5})
         except ccxt.BaseError as raised:

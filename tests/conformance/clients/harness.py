@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 SEEN_AFTER_S = 0.5
 """How long to wait for an event before bringing about another one: the subscription may not have stood yet."""
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """Nothing on the loopback address takes this long: who waits longer waits for an answer that does not come."""
 
 Body = Callable[[Any], Any]
