@@ -77,6 +77,14 @@ model *args: (_setup "requirements-dev.txt")
 bench *args: (_setup "requirements-dev.txt")
     @{{ bin }}/python tools/bench.py {{ args }}
 
+# Three ways to read the exchange's messages, side by side; give a folder of recorded ones to measure on those
+bench-parsers *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/python -m benchmarks.parsers {{ args }}
+
+# Statistics of real klines and of the synthetic markets: `just market-statistics KLINES... --svg FILE`
+market-statistics *args: (_setup "requirements-dev.txt")
+    @{{ bin }}/python -m tools.market_statistics {{ args }}
+
 # Write all lock files anew
 lock: (_setup "requirements-dev.txt")
     @{{ bin }}/python -m tools.lock

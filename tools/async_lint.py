@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("trio_grid", "tests", "tools")
+FOLDERS = ("trio_grid", "tests", "tools", "benchmarks")
 REMEMBERED = ROOT / "var" / "lint" / "async_clean.txt"
 PASSED_OVER = (
     # A coroutine need not be a checkpoint on every path; where it matters, the code says so.

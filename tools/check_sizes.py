@@ -11,7 +11,7 @@ from pathlib import Path
 
 MOST_LINES_OF_A_FUNCTION = 70
 MOST_LINES_OF_A_MODULE = 400
-FOLDERS = ("trio_grid", "tests", "tools")
+FOLDERS = ("trio_grid", "tests", "tools", "benchmarks")
 
 
 def faults_of(path: Path) -> Iterator[str]:

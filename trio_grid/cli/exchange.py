@@ -25,6 +25,7 @@ from trio_grid.domain.instrument import MoneyUnits, NotRepresentable, money_unit
 from trio_grid.errors import ConfigError, TrioGridError
 from trio_grid.exchange.paper.build import build_exchange
 from trio_grid.exchange.paper.engine.exchange import AccountSpec
+from trio_grid.exchange.paper.market.synthetic import CHARACTERS
 from trio_grid.exchange.paper.server.authentication import ApiKey
 from trio_grid.exchange.paper.server.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
 from trio_grid.exchange.paper.server.server_clock import ServerClock
@@ -45,6 +46,7 @@ class ExchangeOptions:
     speed: float = 1.0
     port: int = 0
     seed: int = 1
+    character: str = "lively"
     accounts: tuple[tuple[ApiKey, MoneyUnits], ...] = ()
     strict_routing: bool = False
     fault_file: Path | None = None
@@ -85,6 +87,12 @@ def add_exchange_parser(subparsers: Any) -> None:
     parser.add_argument("--port", type=_port, default=0, metavar="P", help="port to listen on (default: any free one)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the synthetic market (default: 1)")
     parser.add_argument(
+        "--character",
+        choices=sorted(CHARACTERS),
+        default="lively",
+        help="numbers of the synthetic market: lively, or calibrated on real klines (default: lively)",
+    )
+    parser.add_argument(
         "--account",
         action="append",
         type=parse_account,
@@ -122,6 +130,7 @@ def exchange_command(arguments: argparse.Namespace) -> int:
         speed=arguments.speed,
         port=arguments.port,
         seed=arguments.seed,
+        character=arguments.character,
         accounts=(*arguments.account, *arguments.account_ed25519),
         strict_routing=arguments.strict_routing,
         fault_file=arguments.faults,
@@ -179,6 +188,7 @@ def make_server(options: ExchangeOptions) -> PaperServer:
         symbol=options.symbols[0] if options.symbols else None,
         further=options.symbols[1:],
         market_files=options.market_files,
+        settings=CHARACTERS[options.character],
         accounts=tuple(AccountSpec(name=key.account, balance_units=balance) for key, balance in accounts),
     )
     # Read again: making the market's past takes a while, and clients on this machine sign with its clock.

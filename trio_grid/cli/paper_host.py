@@ -22,7 +22,7 @@ from trio_grid.exchange.paper.build import build_exchange
 from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperEvent, PaperExchange, UserEvent
 from trio_grid.exchange.paper.engine.persistence import exchange_document, restore_exchange
 from trio_grid.exchange.paper.engine.symbols import default_instrument
-from trio_grid.exchange.paper.market.synthetic import SyntheticSettings
+from trio_grid.exchange.paper.market.synthetic import CHARACTERS, SyntheticSettings
 from trio_grid.exchange.paper.market_files import open_recording, replay_market
 from trio_grid.exchange.paper.server.server import DEFAULT_KEY, DEFAULT_SECRET, PaperServer
 from trio_grid.exchange.paper.server.server_clock import ServerClock
@@ -91,9 +91,9 @@ def first_half_ticks(config: Config, instrument: Instrument) -> int:
     return step.bid_ticks + step.ask_ticks
 
 
-def market_character(volatility: float) -> SyntheticSettings:
-    """Return the synthetic market's character: the usual one, its movements multiplied by a factor."""
-    usual = SyntheticSettings()
+def market_character(volatility: float, character: str = "lively") -> SyntheticSettings:
+    """Return the numbers of a synthetic market of a character, its movements multiplied by a factor."""
+    usual = CHARACTERS[character]
     return msgspec.structs.replace(
         usual,
         fundamental_volatility=usual.fundamental_volatility * volatility,
@@ -171,7 +171,7 @@ class PaperHost:
             fill_model=paper.fill_model.value,
             instrument=paper_instrument(self._config),
             start_price=float(paper.start_price),
-            settings=market_character(float(paper.volatility)),
+            settings=market_character(float(paper.volatility), paper.character.value),
             further=self._config.regime.watch_symbols,
         )
 
@@ -200,4 +200,5 @@ class PaperHost:
 
     def _market_words(self) -> str:
         market = self._config.paper.market
-        return f"synthetic, seed {self._config.paper.seed}" if market is None else f"replay of {market}"
+        paper = self._config.paper
+        return f"synthetic ({paper.character.value}), seed {paper.seed}" if market is None else f"replay of {market}"

@@ -48,6 +48,13 @@ class ExitPolicy(enum.StrEnum):
     FLATTEN = "flatten"
 
 
+class MarketCharacter(enum.StrEnum):
+    """Which numbers the synthetic market goes by."""
+
+    LIVELY = "lively"
+    CALIBRATED = "calibrated"
+
+
 class FillModel(enum.StrEnum):
     """What a resting order on the paper exchange gets from the trades of the market."""
 
@@ -115,10 +122,13 @@ class PaperConfig:
     start_price: Positive = Decimal(60_000)
     """First price of the synthetic market."""
     volatility: Annotated[Decimal, AtLeast(Decimal("0.1")), AtMost(20), Milli] = Decimal(1)
-    """How lively the synthetic market is: at 1 a price of 60,000 covers a range of about 200 in a minute."""
+    """A factor on the movements of the synthetic market: at 1 a lively one covers about 200 in a minute at 60,000."""
+    character: MarketCharacter = MarketCharacter.LIVELY
+    """`lively` lets most of a minute's way return, so that a grid trades at once; `calibrated` has the returns, the
+    clusters of volatility and the volumes of real 1-minute klines of BTCUSDT, and is as quiet as they are."""
     market: Path | None = None
-    """A file of recorded klines or trades in Binance's public dump format (CSV, zip or gz) to replay instead of the
-    synthetic market."""
+    """A recording to replay instead of the synthetic market: klines or trades in Binance's public dump format, or
+    stream messages (CSV, JSON lines, zip or gz)."""
     speed: Annotated[Decimal, Above(0), AtMost(FASTEST)] = Decimal(1)
     """How many seconds of the market pass in one second. Beyond some thousands the exchange may cut streams that the
     bot cannot read as fast; it connects again and closes the gap."""

@@ -5,9 +5,10 @@ the path is invented; what leaves this file is whole ticks and lots.
 
 The price is a slow random walk (the fundamental) plus a fast mean-reverting part (order flow), both in relative terms.
 Their volatility is the product of a regime (calm, normal, lively; with or without drift) and a log-volatility that
-reverts to zero within minutes; now and then a move is several times as large. Defaults move a price of 60,000 over
-a range of about 200 in a minute, of which most reverts: a grid wide enough to earn the usual fees (an interval of 30)
-is filled, and closes round trips, many times in a minute. With a larger fundamental part whole minutes go one way.
+reverts to zero within minutes, hours and a day; now and then a move is several times as large. There are two sets of
+numbers for this one model. LIVELY moves a price of 60,000 over a range of about 200 in a minute, of which most reverts:
+a grid wide enough to earn the usual fees (an interval of 30) is filled, and closes round trips, many times in a minute.
+CALIBRATED has next to nothing that reverts and the tails, clusters and volumes of a real market.
 """
 
 from __future__ import annotations
@@ -36,7 +37,13 @@ _FORMAT = "synthetic-1"
 
 
 class SyntheticSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The market's character. Volatilities are relative, per square root of a minute; sizes in the quote asset."""
+    """The market's character. Volatilities are relative, per square root of a minute; sizes in the quote asset.
+
+    The logarithm of volatility is the sum of three parts that return to zero with their half-lives: `volatility_` (in
+    minutes), `medium_` (in an hour or so) and `slow_` (in a day). Now and then a burst lifts the first part, by an
+    exponential draw with the mean `burst_size`. Volume goes with volatility to the power of 1 + `volume_exponent` and
+    with a part of its own.
+    """
 
     step_ms: int = 250
     fundamental_volatility: float = 0.000_3
@@ -46,11 +53,41 @@ class SyntheticSettings(msgspec.Struct, frozen=True, kw_only=True):
     volatility_deviation: float = 0.30
     jump_chance: float = 0.01
     jump_factor: float = 4.0
+    medium_half_life_s: float = 3_600.0
+    medium_deviation: float = 0.0
+    slow_half_life_s: float = 86_400.0
+    slow_deviation: float = 0.0
+    bursts_per_hour: float = 0.0
+    burst_size: float = 0.0
     regime_minutes: float = 12.0
     trades_per_step: float = 2.5
     trade_quote: float = 400.0
     trade_spread: float = 1.3
     level_quote: float = 3_000.0
+    volume_exponent: float = 0.0
+    volume_half_life_s: float = 30.0
+    volume_deviation: float = 0.0
+
+
+LIVELY = SyntheticSettings()
+"""A market for watching a grid at work: most of each minute's way is a swing that returns."""
+
+CALIBRATED = SyntheticSettings(
+    fundamental_volatility=0.000_48,
+    flow_deviation=0.000_03,
+    volatility_deviation=0.27,
+    medium_half_life_s=5_400.0,
+    medium_deviation=0.42,
+    slow_deviation=0.45,
+    bursts_per_hour=3.0,
+    burst_size=0.45,
+    volume_exponent=1.1,
+    volume_half_life_s=30.0,
+    volume_deviation=0.6,
+)
+"""A market whose statistics are like those of real 1-minute klines of BTCUSDT; fitted to the year 2022."""
+
+CHARACTERS = {"lively": LIVELY, "calibrated": CALIBRATED}
 
 
 class _Regime(msgspec.Struct, frozen=True):
@@ -86,6 +123,13 @@ class _Walk(msgspec.Struct):
     ask_lots: int
     coarse_until_ms: int
     coarse_step_ms: int
+    medium: float = 0.0
+    slow: float = 0.0
+    log_volume: float = 0.0
+
+    def level(self) -> float:
+        """Volatility in multiples of the usual, without the regime."""
+        return math.exp(self.log_volatility + self.medium + self.slow)
 
 
 class SyntheticMarket:
@@ -160,11 +204,17 @@ class SyntheticMarket:
         if random.random() < minutes / settings.regime_minutes:
             walk.regime = random.choices(range(len(_REGIMES)), [regime.chance for regime in _REGIMES])[0]
         regime = _REGIMES[walk.regime]
-        keep = math.exp(-math.log(2) * seconds / settings.volatility_half_life_s)
-        walk.log_volatility = walk.log_volatility * keep + settings.volatility_deviation * math.sqrt(
-            1 - keep * keep
-        ) * random.gauss(0, 1)
-        level = regime.factor * math.exp(walk.log_volatility)
+        walk.log_volatility = self._returning(
+            walk.log_volatility, seconds, settings.volatility_half_life_s, settings.volatility_deviation
+        )
+        walk.medium = self._returning(walk.medium, seconds, settings.medium_half_life_s, settings.medium_deviation)
+        walk.slow = self._returning(walk.slow, seconds, settings.slow_half_life_s, settings.slow_deviation)
+        walk.log_volume = self._returning(
+            walk.log_volume, seconds, settings.volume_half_life_s, settings.volume_deviation
+        )
+        if settings.bursts_per_hour and random.random() < settings.bursts_per_hour * minutes / 60:
+            walk.log_volatility += random.expovariate(1 / settings.burst_size)
+        level = regime.factor * walk.level()
         jump = settings.jump_factor if random.random() < settings.jump_chance else 1.0
         drift = regime.drift * settings.fundamental_volatility * minutes
         shock = settings.fundamental_volatility * level * jump * math.sqrt(minutes) * random.gauss(0, 1)
@@ -172,17 +222,24 @@ class SyntheticMarket:
         # months at prices that the filters know.
         pull_s = HISTORY_PULL_S if walk.next_ms <= self.start_ms else LIVE_PULL_S
         walk.fundamental += drift + shock - walk.fundamental * min(1.0, seconds / pull_s)
-        keep = math.exp(-math.log(2) * seconds / settings.flow_half_life_s)
-        walk.flow = walk.flow * keep + settings.flow_deviation * level * jump * math.sqrt(
-            1 - keep * keep
-        ) * random.gauss(0, 1)
+        walk.flow = self._returning(
+            walk.flow, seconds, settings.flow_half_life_s, settings.flow_deviation * level * jump
+        )
+
+    def _returning(self, value: float, seconds: float, half_life_s: float, deviation: float) -> float:
+        """Return a value that goes back to zero (an Ornstein-Uhlenbeck process) a span of time later."""
+        if deviation == 0:
+            return 0.0
+        keep = math.exp(-math.log(2) * seconds / half_life_s)
+        return value * keep + deviation * math.sqrt(1 - keep * keep) * self._random.gauss(0, 1)
 
     def _excursion(self, old_mid: int, new_mid: int, seconds: float) -> list[int]:
         """Return where a long step went between its ends: one extreme beyond each, in random order."""
         random, settings = self._random, self.settings
         half_life = settings.flow_half_life_s
         flow = settings.flow_deviation * math.sqrt(min(1.0, math.log(4) * seconds / half_life))
-        reach = self._start_ticks * math.hypot(flow, settings.fundamental_volatility * math.sqrt(seconds / 60)) / 2
+        usual = math.hypot(flow, settings.fundamental_volatility * math.sqrt(seconds / 60)) / 2
+        reach = self._start_ticks * usual * self._lively()
         low = max(2, min(old_mid, new_mid) - int(abs(random.gauss(0, reach))))
         high = max(old_mid, new_mid) + int(abs(random.gauss(0, reach)))
         return [low, high] if random.random() < 0.5 else [high, low]
@@ -191,8 +248,15 @@ class SyntheticMarket:
         return max(1, round(quote / (self._walk.mid_ticks * self._lot_quote)))
 
     def _trade_lots(self, factor: float) -> int:
-        settings = self.settings
-        return self._quote_lots(settings.trade_quote * factor * self._random.lognormvariate(0, settings.trade_spread))
+        walk, settings = self._walk, self.settings
+        size = settings.trade_quote * factor * self._random.lognormvariate(0, settings.trade_spread)
+        if settings.volume_exponent or settings.volume_deviation:
+            size *= self._lively() ** settings.volume_exponent * math.exp(walk.log_volume)
+        return self._quote_lots(size)
+
+    def _lively(self) -> float:
+        """Volatility in multiples of the usual."""
+        return _REGIMES[self._walk.regime].factor * self._walk.level()
 
     def _top_lots(self) -> int:
         return self._quote_lots(self.settings.level_quote * self._random.lognormvariate(-0.3, 0.8))
@@ -201,8 +265,7 @@ class SyntheticMarket:
         """Return trades of both sides at the old best prices; livelier markets trade more."""
         walk, random, settings = self._walk, self._random, self.settings
         factor = max(1.0, length_ms / settings.step_ms)
-        lively = _REGIMES[walk.regime].factor * math.exp(walk.log_volatility)
-        count = min(6, int(random.expovariate(1 / (settings.trades_per_step * lively)) + 0.5))
+        count = min(6, int(random.expovariate(1 / (settings.trades_per_step * self._lively())) + 0.5))
         rows = []
         for _ in range(count):
             sells = random.random() < 0.5
