@@ -1,10 +1,10 @@
 """Measure three ways to read the exchange's messages: `just bench-parsers [FOLDER]`.
 
 The same messages are read into the same fields by msgspec's typed decoder (what the bot uses), by cattrs' preconfigured
-JSON converter into attrs classes, and by `json` alone into dicts, which checks nothing and makes no Decimal. FOLDER holds
-recorded messages (`payloads/recorded_user_stream.jsonl`, `data/wire/usdm_*.gz`); without it they are invented. The
-figure is the processor time of the fastest of many rounds, which others on the machine disturb least; absolute figures
-belong to the machine, ratios travel.
+JSON converter into attrs classes, and by `json` alone into dicts, which checks nothing and makes no Decimal. FOLDER
+holds recorded messages (`payloads/recorded_user_stream.jsonl`, `data/wire/usdm_*.gz`); without it they are invented.
+The figure is the processor time of the fastest of many rounds, which others on the machine disturb least; absolute
+figures belong to the machine, ratios travel.
 """
 
 import gzip
