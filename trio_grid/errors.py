@@ -62,6 +62,10 @@ class StartRefused(TrioGridError):
     exit_code = 3
 
 
+class SymbolNotTrading(StartRefused):
+    """The exchange lists the symbol and does not trade it now: it is being settled, closed, or not open yet."""
+
+
 class UnexplainedHoldings(StartRefused):
     """Orders of another trio_grid bot, or a position that no slot explains, exist on the symbol."""
 

@@ -141,7 +141,7 @@ def test_every_kind_says_what_it_is(kind: str) -> None:
         ),
         (
             'kind = "stale-read"\nmatch.request = "POST /fapi/v1/order"',
-            '.match.request: "POST /fapi/v1/order" reads no account; allowed: a signed GET route',
+            '.match.request: "POST /fapi/v1/order" reads no account; allowed: a signed GET route of /fapi',
         ),
         (
             'kind = "silent-stream"\nmatch.side = "BUY"',
@@ -301,6 +301,12 @@ def test_a_documentation_that_is_out_of_date_is_found(
     assert fault_reference.main(["--write"]) == 0
     assert copy.read_text(encoding="utf-8") == text
     assert fault_reference.main([]) == 0
+
+
+def test_every_kind_has_its_test_over_the_wire() -> None:
+    folder = Path(__file__).resolve().parent.parent / "simulation" / "faults"
+    tests = "".join(path.read_text(encoding="utf-8") for path in folder.glob("test_*.py"))
+    assert [cls.__name__ for cls in KINDS.values() if f"{cls.__name__}(" not in tests] == []
 
 
 def test_the_file_of_the_documentation_is_one() -> None:

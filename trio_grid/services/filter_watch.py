@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from trio_grid.domain.inputs import Condition, FiltersChanged
 from trio_grid.domain.instrument import Instrument
-from trio_grid.errors import StartRefused
+from trio_grid.errors import StartRefused, SymbolNotTrading
 from trio_grid.services.desk import Desk
 from trio_grid.services.log_line import line
 
@@ -25,6 +25,8 @@ class FilterWatch:
         """`begin_again` asks for a new session; it ends this one without touching any order."""
         self._desk = desk
         self._begin_again = begin_again
+        self.suspended = False
+        """True while the exchange does not trade the symbol: it is to be asked again soon."""
 
     async def look(self) -> None:
         """Ask for the filters and take changes over.
@@ -34,7 +36,13 @@ class FilterWatch:
             ExchangeError: the question was not answered.
         """
         desk = self._desk
-        old, new = desk.instrument, await desk.market.instrument(desk.instrument.symbol)
+        old = desk.instrument
+        try:
+            new = await desk.market.instrument(old.symbol)
+        except SymbolNotTrading as error:
+            self._suspend(error)
+            return
+        self._resume()
         if new == old:
             return
         if (new.tick_size, new.lot_size) != (old.tick_size, old.lot_size):
@@ -47,6 +55,23 @@ class FilterWatch:
         changed = [name for name in new.__struct_fields__ if getattr(new, name) != getattr(old, name)]
         log.warning(line("the exchange changed the symbol's filters", changed=",".join(changed)))
         desk.board.alert(f"the exchange changed {', '.join(changed)}")
+
+    def _suspend(self, error: SymbolNotTrading) -> None:
+        """Close the door for openings, once; exits go on, which the exchange may still take."""
+        if not self.suspended:
+            self.suspended = True
+            self._desk.board.alert(str(error))
+            log.warning(line(str(error)))
+            self._desk.dispatcher.carry_out(
+                self._desk.manager.set_condition(Condition.FILTERS_CHANGED, True, str(error))
+            )
+
+    def _resume(self) -> None:
+        if self.suspended:
+            self.suspended = False
+            self._desk.dispatcher.carry_out(
+                self._desk.manager.set_condition(Condition.FILTERS_CHANGED, False, "the symbol is traded again")
+            )
 
     def _change_units(self, old: Instrument, new: Instrument) -> None:
         words = (

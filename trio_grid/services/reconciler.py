@@ -30,6 +30,8 @@ QUESTION_AGAIN_S = 2.0
 FUNDING_EVERY_PASSES = 10
 """The income history weighs 30 of 2,400 a minute; a payment also announces itself on the user stream."""
 FILTERS_EVERY_PASSES = 5
+DOUBT_FILTERS_EVERY_S = 30.0
+"""Whole passes cost weight: refusals by filter or mode have the filters looked at no more often than this."""
 REDUCE_ONLY_KNOCK_OUT = 4
 """The exchange's expiry reason of a reduce-only order that would no longer reduce the position."""
 
@@ -50,6 +52,7 @@ class Reconciler:
         self._wake = trio.Event()
         self._requested: str | None = None
         self._filters_doubted = False
+        self._doubt_again_at = -math.inf
         self._full_at = 0.0
         self._question_at = math.inf
         self._passes = 0
@@ -127,7 +130,8 @@ class Reconciler:
         funding = self._passes % FUNDING_EVERY_PASSES == 0 or reason != "interval"
         if self._passes == 0:
             funding = self._funding_first
-        if self._filters_doubted or self._passes % FILTERS_EVERY_PASSES == FILTERS_EVERY_PASSES - 1:
+        doubted = self._filters_doubted or self._filters.suspended
+        if doubted or self._passes % FILTERS_EVERY_PASSES == FILTERS_EVERY_PASSES - 1:
             await self._filters.look()
             self._filters_doubted = False
         summary = await self._check.full_pass(reason, funding=funding)
@@ -204,10 +208,19 @@ class Reconciler:
                 self._ask_soon()
             elif isinstance(entry, OrderRefused) and entry.reason is RejectReason.REDUCE_ONLY:
                 self.request(f"reduce-only order refused ({entry.code})")
+            elif isinstance(entry, OrderRefused) and entry.reason in (RejectReason.FILTER, RejectReason.MODE):
+                self._doubt_filters(f"order refused ({entry.code})")
             elif self._knocked_out(entry):
                 self.request("a reduce-only order was knocked out")
             elif self._incomplete(entry):
                 self._ask_soon()
+
+    def _doubt_filters(self, reason: str) -> None:
+        """Have the filters looked at; refusals that they do not explain do not ask each time anew."""
+        now = trio.current_time()
+        if now >= self._doubt_again_at:
+            self._doubt_again_at = now + DOUBT_FILTERS_EVERY_S
+            self.request(reason, filters=True)
 
     @staticmethod
     def _knocked_out(entry: object) -> bool:

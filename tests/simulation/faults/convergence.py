@@ -49,11 +49,12 @@ async def converged(sim: Simulation, life: Life, *, foreign_lots: int = 0) -> No
 async def settled(sim: Simulation, life: Life, *, foreign_lots: int = 0) -> None:
     """Wait until the bot is over it, and find its books those of the account and its ladder whole."""
     await trio.sleep(RECONCILE_S + 1)
-    await life.until(
+    over_it = await life.until(
         lambda: life.trading and life.quiet() and not life.snapshot().closed_doors and whole(sim),
         f"the whole ladder, now {rungs(sim, 'o')} and {rungs(sim, 'c')}",
         patience_s=200,
     )
+    assert over_it, f"the bot ended by itself: {life.error!r}"
     snapshot = life.snapshot()
     assert snapshot.trading_state is TradingState.ACTIVE, snapshot.state_reason
     assert snapshot.conditions == () or set(snapshot.conditions) <= {Condition.PAUSED}

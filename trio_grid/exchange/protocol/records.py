@@ -17,7 +17,7 @@ from trio_grid.domain.instrument import (
     money_units,
     whole_units,
 )
-from trio_grid.errors import MalformedAnswer, OrderOutcomeUnknown, RequestRefused, StartRefused, UnknownSymbol
+from trio_grid.errors import MalformedAnswer, OrderOutcomeUnknown, RequestRefused, SymbolNotTrading, UnknownSymbol
 from trio_grid.exchange.interface import AccountSettings, AccountSummary
 from trio_grid.exchange.protocol import wire
 from trio_grid.exchange.protocol.error_codes import WireError, error_of
@@ -207,7 +207,7 @@ def parse_instrument(info: wire.WireExchangeInfo, symbol: str, fees: wire.WireCo
 
     Raises:
         UnknownSymbol: the exchange does not list the symbol (-1121).
-        StartRefused: the symbol is listed but not trading.
+        SymbolNotTrading: the symbol is listed but not trading.
         MalformedAnswer: a filter that prices or quantities need is missing.
     """
     names = (decode(raw, wire.WireSymbolName, what="exchangeInfo").symbol for raw in info.symbols)
@@ -217,7 +217,7 @@ def parse_instrument(info: wire.WireExchangeInfo, symbol: str, fees: wire.WireCo
         raise UnknownSymbol(row.code, f"{row.text} The exchange does not list {symbol}")
     listed = decode(found, wire.WireSymbol, what=f"exchangeInfo of {symbol}")
     if listed.status != "TRADING":
-        raise StartRefused(f"{symbol} cannot be traded now: its status is {listed.status}")
+        raise SymbolNotTrading(f"{symbol} cannot be traded now: its status is {listed.status}")
     return build(f"exchangeInfo of {symbol}", lambda: _instrument(listed, fees))
 
 

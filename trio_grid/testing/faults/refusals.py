@@ -10,12 +10,12 @@ import attrs
 import msgspec
 
 from trio_grid.config.rules import AtLeast, AtMost
-from trio_grid.exchange.paper.server.api_tables import EXCHANGE_INFO, PLACE, PLACE_BATCH, REST_ROUTES, TEST_ORDER
+from trio_grid.exchange.paper.server.api_tables import EXCHANGE_INFO, PLACE, PLACE_BATCH, TEST_ORDER
 from trio_grid.exchange.paper.server.disturbance import Asked, CarryOut, Delivery, Transport
 from trio_grid.exchange.paper.server.operations import Operation
 from trio_grid.exchange.paper.server.request_gate import Answer
 from trio_grid.testing.faults.model import LONGEST_FILE_S, Sentence
-from trio_grid.testing.faults.requests import RequestFault, delivered, orders_in, refusal
+from trio_grid.testing.faults.requests import ROUTES, RequestFault, delivered, orders_in, refusal
 from trio_grid.testing.faults.scene import Scene
 
 UNKNOWN_ERROR = "Unknown error, please check your request or try again later."
@@ -44,7 +44,7 @@ def page(title: str) -> bytes:
 
 def path_of(operation: Operation) -> str:
     """Return the first REST path of an operation."""
-    return next((path for path, rows in REST_ROUTES.items() if operation in rows.values()), "/")
+    return next((path for path, rows in ROUTES.items() if operation in rows.values()), "/")
 
 
 # 503 and its relatives ------------------------------------------------------------------------------------------------

@@ -18,24 +18,33 @@ from trio_grid.exchange.paper.server.api_tables import REST_ROUTES, WEBSOCKET_ME
 from trio_grid.exchange.paper.server.disturbance import Asked, CarryOut, Delivery, Transport
 from trio_grid.exchange.paper.server.operations import Operation, batch_items
 from trio_grid.exchange.paper.server.request_gate import Answer
+from trio_grid.exchange.paper.server.spot_tables import SPOT_METHODS, SPOT_ROUTES
 from trio_grid.testing.faults.model import Fault, Milliseconds, Place
 from trio_grid.testing.faults.scene import Scene
 
 Named = tuple[Transport, Operation]
 
 
-def named_requests() -> dict[str, Named]:
-    """Return every request of the exchange by the name that fault files use."""
-    routes = {
-        f"{method} {path}": (Transport.REST, operation)
-        for path, methods in REST_ROUTES.items()
-        for method, operation in methods.items()
-    }
-    return routes | {method: (Transport.WS_API, operation) for method, operation in WEBSOCKET_METHODS.items()}
+ROUTES = REST_ROUTES | SPOT_ROUTES
+
+
+def _named_requests() -> dict[str, tuple[Named, ...]]:
+    found: dict[str, tuple[Named, ...]] = {}
+    for path, methods in ROUTES.items():
+        for verb, operation in methods.items():
+            found[f"{verb} {path}"] = ((Transport.REST, operation),)
+    for table in (WEBSOCKET_METHODS, SPOT_METHODS):
+        for method, operation in table.items():
+            found[method] = (*found.get(method, ()), (Transport.WS_API, operation))
+    return found
+
+
+NAMED_REQUESTS = _named_requests()
+"""Every request by the name that fault files use; a method can be one of the futures' and one of the spot API."""
 
 
 def _reads() -> frozenset[str]:
-    """Return the names of the operations that only look at an account."""
+    """Return the names of the operations that only look at a futures account: of spot wallets no copies are kept."""
     return frozenset(
         operation.name
         for methods in REST_ROUTES.values()
@@ -70,13 +79,14 @@ class RequestFault(Fault):
         name = self.match.request
         if name is None:
             return []
-        found = named_requests().get(name)
+        found = NAMED_REQUESTS.get(name)
         if found is None:
             return [("match.request", f'"{name}" is no request of this exchange; allowed: a route or method of it')]
         transport = self.match.transport
-        if found[0] not in self.transports or (transport is not None and transport is not found[0]):
+        goes_by = found[0][0]
+        if goes_by not in self.transports or transport not in (None, goes_by):
             words = " or ".join((transport,) if transport is not None else self.transports)
-            return [("match.request", f'"{name}" goes by {found[0]}; allowed: a request by {words}')]
+            return [("match.request", f'"{name}" goes by {goes_by}; allowed: a request by {words}')]
         return []
 
     def concerns(self, asked: Asked) -> bool:
@@ -85,8 +95,8 @@ class RequestFault(Fault):
         if asked.transport not in self.transports or match.transport not in (None, asked.transport):
             return False
         if match.request is not None:
-            transport, operation = named_requests()[match.request]
-            if transport is not asked.transport or operation.name != asked.operation.name:
+            named = ((transport, operation.name) for transport, operation in NAMED_REQUESTS[match.request])
+            if (asked.transport, asked.operation.name) not in named:
                 return False
         if match.account not in (None, asked.account):
             return False
@@ -265,10 +275,9 @@ class StaleRead(RequestFault):
     def wrong(self) -> list[tuple[str, str]]:
         """Refuse requests that are no query about an account."""
         found = super().wrong()
-        if not found and self.match.request is not None:
-            operation = named_requests()[self.match.request][1]
-            if operation.name not in READS:
-                found = [("match.request", f'"{self.match.request}" reads no account; allowed: a signed GET route')]
+        name = self.match.request
+        if not found and name is not None and NAMED_REQUESTS[name][0][1].name not in READS:
+            return [("match.request", f'"{name}" reads no account; allowed: a signed GET route of /fapi')]
         return found
 
     def concerns(self, asked: Asked) -> bool:
