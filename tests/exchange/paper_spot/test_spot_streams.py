@@ -9,6 +9,7 @@ import trio
 
 from tests.exchange.paper_server.raw_client import SYMBOL, RawSocket, raw_rest, raw_socket
 from trio_grid.exchange.paper.server.spot_stream_names import parse_spot_stream_name
+from trio_grid.testing.memory_network import Direction
 from trio_grid.testing.paper import PaperHandle
 
 NAMES = {
@@ -146,15 +147,19 @@ async def test_the_documented_procedure_keeps_a_book_equal_to_the_exchanges(
         assert [list(level) for level in best] == now[name]
 
 
-async def test_a_connection_is_pinged_every_20_s_and_ended_without_a_pong(
-    autojump_clock: object, paper_exchange: PaperHandle
+@pytest.mark.parametrize("path", ["/spot/ws", "/ws-api/v3"])
+async def test_a_connection_without_a_pong_ends_a_minute_after_the_first_ping(
+    autojump_clock: object, paper_exchange: PaperHandle, path: str
 ) -> None:
-    async with raw_socket(paper_exchange, "/spot/ws", owner="quiet") as socket:
-        await trio.sleep(100)
-        assert await socket.request({"id": 1, "method": "GET_PROPERTY", "params": ["combined"]}) == {
-            "result": False,
-            "id": 1,
-        }
+    assert paper_exchange.network is not None
+    async with raw_socket(paper_exchange, path, owner="mute") as mute, raw_socket(paper_exchange, path) as other:
+        [link] = paper_exchange.network.links("mute")
+        began = trio.current_time()
+        link.stall(Direction.TO_SERVER)
+        assert await mute.until_closed() == (1006, [])
+        assert trio.current_time() - began == pytest.approx(20 + 60, abs=1)
+        answer = await other.request({"id": 1, "method": "ping"})
+    assert answer["id"] == 1, "who answers its pings lives on"
 
 
 async def test_receivers_hear_that_the_server_stops(autojump_clock: object, paper_exchange: PaperHandle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -200,3 +201,18 @@ def test_a_document_of_another_spot_symbol_is_refused() -> None:
     other, _, _, _ = scripted()
     with pytest.raises(ValueError, match="spot symbol"):
         restore_exchange(other, document.replace(b'"lot_size":"0.001","closed":', b'"lot_size":"0.002","closed":'))
+
+
+def test_a_restored_exchange_knows_which_orders_wait_for_a_stop_price_and_who_came_first() -> None:
+    exchange, _, ann, bob = spot_market(quote(0, 1000, 1001, (1000, 1, True)))
+    stop = ann.place("SELL", "STOP_LOSS_LIMIT", stopPrice="98", timeInForce="GTC", **priced(970, 60))["orderId"]
+    first = bob.limit("BUY", 1000, 60)["orderId"]
+    second = ann.limit("BUY", 1000, 60)["orderId"]
+    copy, market, ann, bob = spot_market(quote(0, 1000, 1001, (1000, 1, True)))
+    restore_exchange(copy, exchange_document(exchange))
+    assert ann.locked("TEST") == Decimal("0.06")
+    go_on(copy, market, quote(250, 1000, 1001, (1000, 110, True)))
+    assert (bob.order(first)["status"], ann.order(second)["status"]) == ("FILLED", "NEW")
+    assert ann.order(stop)["isWorking"] is False
+    go_on(copy, market, quote(500, 975, 976, (980, 1, True)))
+    assert ann.order(stop)["status"] == "FILLED"
