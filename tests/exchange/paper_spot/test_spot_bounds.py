@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tests.exchange.paper.scripted_market import START_MS, ScriptedMarket, quote
+from tests.exchange.paper.scripted_market import START_MS, ScriptedMarket, Trader, plain_instrument, quote
 from tests.exchange.paper_spot.spot_trader import SpotTrader, amount, go_on, priced, reports, spot_market
 from trio_grid.domain.events import Side
 from trio_grid.exchange.paper.engine.account import DAY_MS, MEMORY_MS
@@ -122,3 +123,17 @@ def test_a_level_of_the_market_is_spread_over_its_spot_ticks() -> None:
     found = exchange.spot.query_order("ann", {"symbol": "BTCUSDT", "orderId": str(resting["orderId"])}, exchange.now_ms)
     assert (found["status"], found["cummulativeQuoteQty"]) == ("FILLED", "73.80006150")
     assert "TRADE/FILLED" in reports(exchange, ann.name)
+
+
+def test_accounts_trade_on_in_the_last_quote_of_a_market_that_has_ended() -> None:
+    exchange, _, ann, _ = spot_market(quote(0, 1000, 1001, (1000, 1, True)))
+    hand = Trader(exchange, "bob", plain_instrument())
+    for minute in (1, 2, 30, 31, 60):
+        exchange.advance(START_MS + minute * 60_000)
+        assert exchange.ended
+        assert ann.market("BUY", 60)["status"] == "FILLED"
+        assert hand.market("BUY", 60)["status"] == "FILLED"
+    for rows in (exchange.spot.klines, exchange.klines):
+        minutes = rows({"symbol": "TESTUSDT", "interval": "1m"}, exchange.now_ms)
+        assert [late[0] - early[0] for early, late in pairwise(minutes)] == [60_000] * (len(minutes) - 1)
+        assert sum(row[8] > 0 for row in minutes) >= 5

@@ -136,6 +136,10 @@ class Candles:
         """Add a tape row; earlier minutes must have been closed."""
         minute = time_ms // MINUTE_MS * MINUTE_MS
         candle = self.current
+        while candle is not None and candle.open_time_ms < minute and candle.trades == 0:
+            # Nobody closes the quiet minutes of a market that has ended; an account has traded in its last quote.
+            self.close()
+            candle = self.current
         if candle is None:
             candle = self.current = self._flat(minute, row.price_ticks)
         if candle.open_time_ms != minute:
