@@ -132,6 +132,7 @@ def test_accounts_trade_on_in_the_last_quote_of_a_market_that_has_ended() -> Non
         exchange.advance(START_MS + minute * 60_000)
         assert exchange.ended
         assert ann.market("BUY", 60)["status"] == "FILLED"
+        assert exchange.next_event_ms() == START_MS // 60_000 * 60_000 + (minute + 1) * 60_000
         assert hand.market("BUY", 60)["status"] == "FILLED"
     for rows in (exchange.spot.klines, exchange.klines):
         minutes = rows({"symbol": "TESTUSDT", "interval": "1m"}, exchange.now_ms)

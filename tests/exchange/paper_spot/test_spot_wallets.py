@@ -213,6 +213,6 @@ def test_a_restored_exchange_knows_which_orders_wait_for_a_stop_price_and_who_ca
     assert ann.locked("TEST") == Decimal("0.06")
     go_on(copy, market, quote(250, 1000, 1001, (1000, 110, True)))
     assert (bob.order(first)["status"], ann.order(second)["status"]) == ("FILLED", "NEW")
-    assert ann.order(stop)["isWorking"] is False
+    assert (ann.order(stop)["isWorking"], ann.order(stop)["status"]) == (False, "NEW")
     go_on(copy, market, quote(500, 975, 976, (980, 1, True)))
     assert ann.order(stop)["status"] == "FILLED"
