@@ -18,15 +18,22 @@ Results = dict[str, tuple[str, str]]
 MARKS = {"ok": "ok", "failed": "FAILED", "not offered": "-"}
 
 
+SPOT = "Spot"
+
+
 @attrs.frozen
 class Client:
-    """One column: its script in tests/conformance/clients, its environment, and the package that it is about."""
+    """One column: its script in tests/conformance/clients, its environment, and the package that it is about.
+
+    A client is asked for futures, or for spot alone.
+    """
 
     name: str
     title: str
     environment: str
     package: str
     script: str
+    spot: bool = False
 
     @property
     def version(self) -> str:
@@ -37,6 +44,7 @@ class Client:
 CLIENTS = (
     Client("ccxt", "ccxt", "ccxt", "ccxt", "ccxt_sync.py"),
     Client("ccxt-pro", "ccxt pro", "ccxt", "ccxt", "ccxt_pro.py"),
+    Client("ccxt-spot", "ccxt spot", "ccxt", "ccxt", "ccxt_spot.py", spot=True),
     Client("python-binance", "python-binance", "python-binance", "python-binance", "python_binance.py"),
     Client(
         "futures-connector",
@@ -169,17 +177,39 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "error: too much weight",
         "error: over the WebSocket API",
     ),
+    SPOT: (
+        "spot: exchange information",
+        "spot: market data",
+        "spot: LIMIT GTC, IOC, FOK",
+        "spot: LIMIT_MAKER",
+        "spot: MARKET",
+        "spot: cancel and replace",
+        "spot: lists of orders",
+        "spot: balances",
+        "spot: my trades",
+        "spot: commission",
+        "spot: market streams",
+        "spot: user stream",
+        "spot: WebSocket API",
+        "spot: refusals",
+    ),
 }
+
+
+def asked_of(client: Client) -> list[str]:
+    """Return the operations that a client is asked for."""
+    return [name for group, names in OPERATIONS.items() if (group == SPOT) is client.spot for name in names]
 
 
 def complete(client: Client, reported: Mapping[str, tuple[str, str]], code: int) -> Results:
     """Return one row for each operation, in order; what was not reported has failed, and so has an unknown name."""
-    known = [name for names in OPERATIONS.values() for name in names]
+    known, asked = [name for names in OPERATIONS.values() for name in names], asked_of(client)
     silence = ("failed", f"{client.script} did not report it; its exit code was {code}")
-    results = {name: reported.get(name, silence) for name in known}
+    elsewhere = ("not offered", "the client is asked for another market")
+    results = {name: reported.get(name, silence if name in asked else elsewhere) for name in known}
     results |= {name: ("failed", "no operation of this name is known") for name in reported if name not in results}
     if code != 0 and "failed" not in {outcome for outcome, _ in results.values()}:
-        results[known[-1]] = silence
+        results[asked[-1]] = silence
     return results
 
 

@@ -8,7 +8,7 @@ from tools.conformance_table import CLIENTS, MARKS, Client, columns_of
 
 @pytest.mark.sockets
 @pytest.mark.parametrize(
-    "client", [client for client in CLIENTS if client.environment == "ccxt"], ids=lambda client: client.name
+    "client", [client for client in CLIENTS if client.name in ("ccxt", "ccxt-pro")], ids=lambda client: client.name
 )
 def test_ccxt_carries_out_every_operation_as_the_document_says(client: Client) -> None:
     results = run_client(client)

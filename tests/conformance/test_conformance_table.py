@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from tools import client_environments, conformance, conformance_table
-from tools.conformance_table import BEGIN, CLIENTS, END, OPERATIONS, Client, columns_of, complete, document_with, table
+from tools.conformance_table import (
+    BEGIN,
+    CLIENTS,
+    END,
+    OPERATIONS,
+    Client,
+    asked_of,
+    columns_of,
+    complete,
+    document_with,
+    table,
+)
 
 CLIENT = CLIENTS[0]
 NAMES = [name for names in OPERATIONS.values() for name in names]
@@ -19,6 +30,14 @@ def test_what_was_not_reported_has_failed() -> None:
     assert results[NAMES[0]][0] == "failed"
     assert {results[name][0] for name in NAMES[1:]} == {"ok"}
     assert list(results) == NAMES
+
+
+def test_a_client_is_asked_for_futures_or_for_spot() -> None:
+    for client in CLIENTS:
+        asked = set(asked_of(client))
+        results = complete(client, {name: ("ok", "") for name in asked}, 0)
+        assert {name for name, (outcome, _) in results.items() if outcome == "ok"} == asked
+        assert {outcome for outcome, _ in results.values()} == {"ok", "not offered"}
 
 
 def test_a_script_that_ended_badly_is_no_success() -> None:
@@ -75,7 +94,7 @@ def test_a_script_knows_every_operation(client: Client) -> None:
         for call in re.findall(r"suite\.not_offered\((.*?)\n *\)", text, re.DOTALL)
         for name in re.findall(r'^ +"([^"]+)",$', call, re.MULTILINE)
     }
-    assert named | (declared & set(NAMES)) == set(NAMES)
+    assert named | (declared & set(NAMES)) == set(asked_of(client))
 
 
 def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Client:
@@ -107,7 +126,7 @@ print("something else")
 def test_a_script_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conformance, "PATIENCE_S", 0.2)
     results = conformance.run_client(planted(tmp_path, monkeypatch, "import time\ntime.sleep(600)\n"))
-    assert {outcome for outcome, _ in results.values()} == {"failed"}
+    assert {name for name, (outcome, _) in results.items() if outcome == "failed"} == set(asked_of(CLIENT))
 
 
 def test_an_environment_is_made_once_for_each_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
