@@ -259,6 +259,10 @@ def test_a_stray_of_the_other_use_halts() -> None:
     lost = stray(bench, -1, side=Side.SELL)
     bench.tell(StraySeen(order=bench.exchange.record(lost.client_order_id)))
     assert bench.trading_state() is TradingState.HALTED
+    reason = bench.state.grid.fields.state_reason
+    assert f"order {lost.client_order_id} is SHORT but slot -1 is used LONG" in reason
+    assert "exit.policy=cancel-all" in reason
+    assert "trio-grid resume" in reason
 
 
 def test_a_trade_of_the_other_use_halts_and_keeps_the_position_equation() -> None:
@@ -268,6 +272,9 @@ def test_a_trade_of_the_other_use_halts_and_keeps_the_position_equation() -> Non
     bench.exchange.fill(lost.client_order_id, 2)
     bench.tell(bench.exchange.walk(0))
     assert bench.trading_state() is TradingState.HALTED
+    reason = bench.state.grid.fields.state_reason
+    assert "its 2 lots are counted as foreign" in reason
+    assert "trio-grid resume" in reason
     assert bench.state.grid.position_lots == bench.exchange.position_lots
 
 

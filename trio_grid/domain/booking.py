@@ -38,6 +38,12 @@ ABSENCE_MARGIN_MS = 1_000
 """Past timestamp + recvWindow the exchange refuses a request; a second more covers its clock's unevenness (R4)."""
 ABSENCE_APART_MS = 2_000
 """Two answers "does not exist" this far apart are not one lagging replica twice (R4)."""
+CANCEL_AND_RESUME = (
+    "the journal has lost what the slot did before. Stop with `--set exit.policy=cancel-all`, which cancels every order"
+    " of this bot on the exchange's own list; start again; `trio-grid resume` trades on when books and position agree"
+)
+"""A slot of which the exchange tells another use than the books is no lost answer: two orders of one slot live, or did.
+Nothing may be sent for it before the operator has looked (R12)."""
 FORGOTTEN_AFTER_MS = 3 * 24 * 3_600_000
 """The exchange forgets cancelled orders without trades after three days."""
 FIRST_RETRY_MS = 250
@@ -144,7 +150,10 @@ def adopt(grid: Grid, record: OrderRecord, now_ms: int) -> bool:
     use = use_of(record.side, role)
     slot = grid.book.get(parts.rung)
     if slot is not None and slot.occupied and slot.use is not use:
-        halt(grid, f"order {record.client_order_id} is {use} but slot {parts.rung} is used {slot.use}")
+        halt(
+            grid,
+            f"order {record.client_order_id} is {use} but slot {parts.rung} is used {slot.use}; {CANCEL_AND_RESUME}",
+        )
         return False
     if slot is not None and slot.order is not None:
         return slot.order.client_order_id == record.client_order_id
@@ -225,7 +234,11 @@ def _book_into_slot(grid: Grid, parts: OrderIdParts, role: Role, trade: Trade) -
     if slot is None or not slot.occupied:
         slot = grid.new_slot(parts.rung, parts.stride, use)
     if slot.use is not use:
-        halt(grid, f"trade {trade.trade_id} of {trade.client_order_id} is {use}, slot {slot.rung} is {slot.use}")
+        halt(
+            grid,
+            f"trade {trade.trade_id} of {trade.client_order_id} is {use}, slot {slot.rung} is {slot.use}:"
+            f" its {trade.quantity_lots} lots are counted as foreign; {CANCEL_AND_RESUME}",
+        )
         _keep_as_foreign(grid, trade, trade.quantity_lots)
         return
     # What was refused before counts no more: it trades.
