@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.endtoend.processes import KEY_ENV, command, exchange_process
+from tests.endtoend.processes import KEY_ENV, command, exchange_process, started, until
 
 GRID = """
 [grid]
@@ -36,6 +37,12 @@ def write_keys(folder: Path, name: str) -> tuple[Path, Path]:
     return private, public
 
 
+def orders_placed(folder: Path, config: Path) -> int:
+    code, shown = command(folder, "status", config, "--json")
+    assert code == 0, shown
+    return int(json.loads(shown)["orders_placed"])
+
+
 @pytest.mark.sockets
 def test_check_and_run_with_an_ed25519_key_and_the_refusal_of_another(tmp_path: Path) -> None:
     private, public = write_keys(tmp_path, "mine")
@@ -51,7 +58,10 @@ def test_check_and_run_with_an_ed25519_key_and_the_refusal_of_another(tmp_path: 
         code, shown = command(tmp_path, "check", config)
         assert code == 0, shown
         assert "keys: accepted; orders go by a session of the WebSocket API, logged on" in shown
-        code, shown = command(tmp_path, "run", config, "--for", "2s")
+        with started(tmp_path, "run", config, "--set", "risk.shutdown_deadline_s=300") as bot:
+            bot.wait_for("INFO trading ")
+            until(lambda: orders_placed(tmp_path, config) > 0, "orders are placed")
+            code, shown = bot.stop()
         assert code == 0, shown
         assert "the WebSocket API is connected: orders go over it" in shown
         assert "orders: 0\n" not in shown
