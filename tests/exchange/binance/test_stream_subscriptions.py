@@ -173,9 +173,10 @@ async def test_f10_a_limit_met_at_the_door_holds_back_everything_until_it_ends(
         async with open_usdm_futures(endpoints, SIGNER, connect=exchange.connect) as client:
             await trio.sleep(39)
             assert client.order_budget().orders == 0
-            with pytest.raises(ExchangeUnreachable, match="held back"):
+            with pytest.raises(ExchangeUnreachable, match="held back") as caught:
                 async with client.book_tickers(BITCOIN):
                     raise AssertionError("it opened")
+            assert caught.value.retry_after_s == pytest.approx(1.0, abs=0.1)
             with pytest.raises(RateLimited):
                 await client.synchronize_clock()
             assert len(heads) == 1
