@@ -104,7 +104,7 @@ async def test_times_may_come_in_microseconds(autojump_clock: object, paper_exch
     ):
         seen: dict[str, tuple[Any, Any]] = {}
         for place, socket in enumerate((fine, usual)):
-            for _ in range(30):
+            for _ in range(60):
                 data = (await next_of(socket))["data"]
                 key = f"{data['e']} {data.get('t') or data['k']['f']}"
                 seen[key] = (data, seen[key][0]) if place and key in seen else (data, None)
