@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tools.market_statistics import Series, main, real_minutes, statistics_of, svg, synthetic_minutes
@@ -70,6 +71,19 @@ def test_volatility_multiplies_a_character_and_keeps_what_else_it_is() -> None:
         assert doubled.fundamental_volatility == 2 * usual.fundamental_volatility
         assert doubled.flow_deviation == 2 * usual.flow_deviation
         assert (doubled.slow_deviation, doubled.volume_exponent) == (usual.slow_deviation, usual.volume_exponent)
+
+
+def test_bursts_lift_the_volatility_and_die_down() -> None:
+    steady = msgspec.structs.replace(
+        CALIBRATED, volatility_deviation=0.0, medium_deviation=0.0, slow_deviation=0.0, jump_chance=0.0
+    )
+    figures = {
+        rate: statistics_of(Series("x", [synthetic_minutes(settings, 400, 4)]))
+        for rate in (0.0, 6.0)
+        for settings in [msgspec.structs.replace(steady, bursts_per_hour=rate, burst_size=1.0)]
+    }
+    assert figures[6.0]["standard deviation, bp"] > 1.3 * figures[0.0]["standard deviation, bp"]
+    assert figures[6.0]["sizes, 99 % to median"] > 1.2 * figures[0.0]["sizes, 99 % to median"]
 
 
 def test_the_plot_has_a_curve_for_each_market_in_each_panel(calibrated: Series) -> None:

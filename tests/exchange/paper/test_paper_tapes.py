@@ -278,6 +278,37 @@ def test_recorded_messages_are_served_with_the_recorded_book(tmp_path: Path, nam
     assert len(asks) == 2, "what lies inside the newer quote is gone"
 
 
+def test_levels_far_apart_are_all_found(tmp_path: Path) -> None:
+    exchange = started([written(tmp_path, "XYZUSDT-wire.jsonl", FRAMES)])
+    exchange.advance(T0 + 1_000)
+    body = exchange.depth(SYMBOL | {"limit": "5"}, exchange.now_ms)
+    assert [price for price, _ in body["bids"]] == ["100.0", "99.9", "99.7", "90.0"]
+
+
+def test_what_came_before_the_first_price_is_part_of_the_book(tmp_path: Path) -> None:
+    lines = [FRAMES[0], *FRAMES[2:4], trade_frame(0.2, "100.0"), trade_frame(2, "100.0")]
+    exchange = build_exchange(start_ms=0, market_files=[written(tmp_path, "XYZUSDT-wire.jsonl", lines)])
+    exchange.advance(T0 + 1_500)
+    assert depth_of(exchange)[0] == D(("100.0", "5.00"), ("99.9", "3.00"), ("99.7", "2.00"), ("90.0", "8.01"))
+
+
+def test_depth_older_than_the_quote_does_not_turn_it_back(tmp_path: Path) -> None:
+    ahead = quote_frame(30, 40, ["99.7", "1.00"], ["100.4", "0.50"])
+    exchange = started(
+        [written(tmp_path, "XYZUSDT-wire.jsonl", [*FRAMES[:5], ahead, FRAMES[5], trade_frame(63, "99.7")])]
+    )
+    exchange.advance(T0 + 60_500)
+    assert best(exchange) == ("99.7", "1.00", "100.4", "0.50")
+
+
+@pytest.mark.parametrize("side", [["0.0", "0.00"], ["99.9", "0.00"]])
+def test_a_quote_with_an_empty_side_keeps_the_one_before(tmp_path: Path, side: list[str]) -> None:
+    empty = quote_frame(30, 40, side, ["100.1", "7.00"])
+    exchange = started([written(tmp_path, "XYZUSDT-wire.jsonl", [*FRAMES[:5], empty, trade_frame(63, "99.7")])])
+    exchange.advance(T0 + 31_000)
+    assert best(exchange) == ("100.0", "5.00", "100.1", "7.00")
+
+
 def test_a_gap_in_the_depth_is_not_papered_over(tmp_path: Path) -> None:
     exchange = started([written(tmp_path, "XYZUSDT-wire.jsonl", FRAMES)])
     exchange.advance(T0 + 63_000)

@@ -228,9 +228,9 @@ class SyntheticMarket:
 
     def _returning(self, value: float, seconds: float, half_life_s: float, deviation: float) -> float:
         """Return a value that goes back to zero (an Ornstein-Uhlenbeck process) a span of time later."""
-        if deviation == 0:
-            return 0.0
         keep = math.exp(-math.log(2) * seconds / half_life_s)
+        if deviation == 0:
+            return value * keep
         return value * keep + deviation * math.sqrt(1 - keep * keep) * self._random.gauss(0, 1)
 
     def _excursion(self, old_mid: int, new_mid: int, seconds: float) -> list[int]:
@@ -239,7 +239,8 @@ class SyntheticMarket:
         half_life = settings.flow_half_life_s
         flow = settings.flow_deviation * math.sqrt(min(1.0, math.log(4) * seconds / half_life))
         usual = math.hypot(flow, settings.fundamental_volatility * math.sqrt(seconds / 60)) / 2
-        reach = self._start_ticks * usual * self._lively()
+        # What returns within minutes is left to the steps themselves.
+        reach = self._start_ticks * usual * math.exp(self._walk.medium + self._walk.slow)
         low = max(2, min(old_mid, new_mid) - int(abs(random.gauss(0, reach))))
         high = max(old_mid, new_mid) + int(abs(random.gauss(0, reach)))
         return [low, high] if random.random() < 0.5 else [high, low]
