@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import trio
 
+from tests.exchange.paper.scripted_market import ScriptedMarket, plain_instrument, quote
 from tests.exchange.paper_server.raw_client import SYMBOL, RawSocket, raw_rest, raw_socket
+from trio_grid.exchange.paper.engine.exchange import AccountSpec, PaperExchange
+from trio_grid.exchange.paper.engine.symbols import paper_symbol
 from trio_grid.exchange.paper.server.spot_stream_names import parse_spot_stream_name
 from trio_grid.testing.memory_network import Direction
-from trio_grid.testing.paper import PaperHandle
+from trio_grid.testing.paper import PaperHandle, open_paper_exchange
 
 NAMES = {
     "btcusdt@bookTicker": {"u", "s", "b", "B", "a", "A"},
@@ -175,3 +178,19 @@ async def test_receivers_hear_that_the_server_stops(autojump_clock: object, pape
     assert [message["e"] for message in told[0][1]] == ["serverShutdown"]
     assert [(one["stream"], one["data"]["e"]) for one in told[1][1]] == [("!serverShutdown", "serverShutdown")]
     assert told[2][1] == []
+
+
+async def test_streams_wait_for_a_market_that_has_not_spoken_yet(autojump_clock: object) -> None:
+    market = ScriptedMarket([quote(3000, 1000, 1001, (1000, 5, True))])
+    account = AccountSpec(name="testkey")
+    exchange = PaperExchange([(paper_symbol(plain_instrument()), market)], accounts=[account])
+    names = ("testusdt@avgPrice", "testusdt@ticker", "!miniTicker@arr", "testusdt@ticker_1h", "testusdt@kline_1s")
+    async with (
+        open_paper_exchange(exchange) as handle,
+        raw_socket(handle, f"/spot/stream?streams={'/'.join(names)}") as socket,
+        raw_rest(handle) as rest,
+    ):
+        early = await rest.http.get("/api/v3/ticker/24hr?symbol=TESTUSDT")
+        messages = [await next_of(socket) for _ in range(10)]
+    assert early.json()["code"] == -1121
+    assert {message["stream"] for message in messages} == set(names)

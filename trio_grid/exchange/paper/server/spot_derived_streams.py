@@ -28,7 +28,8 @@ class SpotDerivedStreams(DerivedStreams):
 
     def periodic(self, name: StreamName, now_ms: int) -> Any:
         """Return what a stream that comes at intervals has to say now; None for nothing new."""
-        if name.symbol != "*" and name.symbol not in self._spot.symbols:
+        wanted = list(self._spot.symbols) if name.symbol == "*" else [name.symbol]
+        if not all(symbol in self._spot.symbols and self._spot.desk_named(symbol).has_quote for symbol in wanted):
             return None
         if name.topic is Topic.AVERAGE_PRICE:
             body = self._spot.average_price({"symbol": name.symbol}, now_ms)
