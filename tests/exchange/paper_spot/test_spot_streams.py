@@ -188,9 +188,12 @@ async def test_streams_wait_for_a_market_that_has_not_spoken_yet(autojump_clock:
     async with (
         open_paper_exchange(exchange) as handle,
         raw_socket(handle, f"/spot/stream?streams={'/'.join(names)}") as socket,
+        raw_socket(handle, "/stream?streams=testusdt@ticker/!miniTicker@arr/testusdt@depth/testusdt@depth5") as futures,
         raw_rest(handle) as rest,
     ):
         early = await rest.http.get("/api/v3/ticker/24hr?symbol=TESTUSDT")
         messages = [await next_of(socket) for _ in range(10)]
+        of_futures = {(await next_of(futures))["stream"] for _ in range(12)}
     assert early.json()["code"] == -1121
     assert {message["stream"] for message in messages} == set(names)
+    assert {"testusdt@ticker", "!miniTicker@arr"} <= of_futures

@@ -65,7 +65,14 @@ class DerivedStreams:
             return self._depth_difference(name, now_ms)
         if name.topic is Topic.PARTIAL_DEPTH:
             return self._partial_depth(name, now_ms)
+        if not self._have_spoken(name):
+            return None
         return self._tickers(name, now_ms)
+
+    def _have_spoken(self, name: StreamName) -> bool:
+        """Return whether each market of a stream has had its first step; a ticker says nothing before it."""
+        desks = self._exchange.desks
+        return all(desk.has_quote for desk in (desks.values() if name.symbol == "*" else (desks[name.symbol],)))
 
     def _query_depth(self, symbol: str, limit: int, now_ms: int) -> dict[str, Any]:
         depth: dict[str, Any] = self._exchange.depth({"symbol": symbol, "limit": str(limit)}, now_ms)

@@ -28,8 +28,9 @@ class SpotDerivedStreams(DerivedStreams):
 
     def periodic(self, name: StreamName, now_ms: int) -> Any:
         """Return what a stream that comes at intervals has to say now; None for nothing new."""
-        wanted = list(self._spot.symbols) if name.symbol == "*" else [name.symbol]
-        if not all(symbol in self._spot.symbols and self._spot.desk_named(symbol).has_quote for symbol in wanted):
+        if name.symbol != "*" and name.symbol not in self._spot.symbols:
+            return None
+        if not self._have_spoken(name):
             return None
         if name.topic is Topic.AVERAGE_PRICE:
             body = self._spot.average_price({"symbol": name.symbol}, now_ms)
@@ -46,6 +47,10 @@ class SpotDerivedStreams(DerivedStreams):
         if name.topic is Topic.ROLLING_TICKER:
             return self._rolling(name, now_ms)
         return super().periodic(name, now_ms)
+
+    def _have_spoken(self, name: StreamName) -> bool:
+        wanted = list(self._spot.symbols) if name.symbol == "*" else [name.symbol]
+        return all(self._spot.desk_named(symbol).has_quote for symbol in wanted)
 
     def _query_depth(self, symbol: str, limit: int, now_ms: int) -> dict[str, Any]:
         depth = self._spot.depth({"symbol": symbol, "limit": str(limit)}, now_ms)
