@@ -116,12 +116,12 @@ def test_f17_every_question_of_the_start_may_fail(tmp_path: Path, fault: Fault) 
 
 @simulated(OFTEN)
 async def test_f1_s17_an_order_that_a_stale_answer_does_not_show_is_not_placed_again(sim: Simulation) -> None:
-    """Accepted without an answer or a report, and for ten seconds no question finds it: absence has to be proved."""
+    """Accepted without an answer or a report; the first question that counts does not find it, the second does (R4)."""
     life = await sim.trading_bot()
     tap = Wiretap(sim)
     deaf = sim.inject(NoAnswer(when=When(times=2), match=Match(request="order.place")))
     sim.inject(LostEvent(when=When(to_s=30), match=Match(event="ORDER_TRADE_UPDATE", execution="NEW")))
-    stale = sim.inject(StaleRead(age_ms=6_000, when=When(to_s=20)))
+    stale = sim.inject(StaleRead(age_ms=7_000, when=When(to_s=20)))
     await sim.quote(598_900)
     await trio.sleep(25)
     assert stale.happened

@@ -19,6 +19,7 @@ from trio_grid.testing.faults import (
     InternalError,
     LateAnswer,
     LateRequest,
+    LostEvent,
     LostRequest,
     MalformedAnswer,
     Match,
@@ -38,6 +39,8 @@ from trio_grid.testing.faults import (
 )
 
 TWICE = When(times=2)
+UNTOLD = LostEvent(when=TWICE, match=Match(event="ORDER_TRADE_UPDATE", execution="NEW"))
+"""A report that the order was accepted would say what the answer does not."""
 
 BOTH_PATHS = [
     LostRequest(),
@@ -86,12 +89,14 @@ def test_an_order_under_a_fault_is_neither_doubled_nor_forgotten(tmp_path: Path,
         life = await sim.trading_bot()
         if fault not in REST_ONLY:
             over = sim.inject(attrs.evolve(fault, when=TWICE, match=Match(request="order.place")))
+            sim.inject(UNTOLD)
             await session(sim)
             assert over.happened == 2
             await settled(sim, life)
         refused = sim.inject(RefusedHandshake(match=Match(path="/ws-fapi")))
         sim.inject(ResetConnections(match=Match(path="/ws-fapi")))
         over = sim.inject(attrs.evolve(fault, when=TWICE, match=Match(request="POST /fapi/v1/order")))
+        sim.inject(UNTOLD)
         await session(sim)
         assert over.happened == 2
         assert refused.happened

@@ -58,6 +58,26 @@ def test_f9_a_clock_that_jumps_is_read_again(tmp_path: Path, jump_ms: int) -> No
     run_simulation(script, tmp_path, OFTEN, "risk.price_stale_s=10")
 
 
+@pytest.mark.parametrize("jump_ms", [8_000, -8_000])
+def test_f9_an_order_refused_for_its_time_has_the_clock_read_at_once(tmp_path: Path, jump_ms: int) -> None:
+    """No reconciliation is near: the refusal itself asks for the exchange's time."""
+
+    async def script(sim: Simulation) -> None:
+        life = await sim.trading_bot()
+        tap = Wiretap(sim)
+        await sim.quote(598_900)
+        await life.until(lambda: len(rungs(sim, "c")) == 1 and life.quiet(), "a closing")
+        sim.inject(JumpClock(jump_ms=jump_ms))
+        sim.inject(EndOrders(match=Match(reduce_only=True), when=When(from_s=0.1)))
+        await life.until(lambda: "-1021" in str([message.body for message in tap.messages]), "the refusal")
+        await life.until(lambda: len(rungs(sim, "c")) == 1, "the closing anew", patience_s=20)
+        assert not [message for message in tap.requests("GET /fapi/v1/openOrders")]
+        await trio.sleep(abs(jump_ms) / 1000)
+        await converged(sim, life)
+
+    run_simulation(script, tmp_path, "risk.price_stale_s=20", "risk.reconcile_interval_s=900")
+
+
 @simulated(OFTEN)
 async def test_f9_orders_that_arrive_after_their_recv_window_are_refused_and_sent_anew(sim: Simulation) -> None:
     fault = LateRequest(delay_ms=5_500, match=Match(request="order.place"), when=When(times=1))
