@@ -79,5 +79,36 @@ async def test_a_logon_that_is_refused_ends_the_bot_and_its_orders_are_cancelled
         assert table.open_ids() == []
 
 
+async def test_a_logon_that_is_refused_at_the_start_ends_it_before_anything_is_placed(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with bench(tmp_path) as table:
+        use_ed25519(table)
+
+        def refuses(link: Link, direction: Direction, data: bytes) -> bytes:
+            return data.replace(b'"status":200', b'"status":400') if is_logon_answer(direction, data) else data
+
+        table.network.watch(refuses)
+        with pytest.RaisesGroup(LogonRefused, flatten_subgroups=True):
+            async with table.bot(policy="cancel-all", trading=False) as running:
+                with trio.fail_after(60):
+                    await running.over.wait()
+        assert not table.exchange.account_of(KEY).orders.get("BTCUSDT")
+        assert running.report.exit.confirmed
+
+
+async def test_a_start_does_not_wait_long_for_the_websocket_api(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with bench(tmp_path) as table:
+        use_ed25519(table)
+        end = table.network.watch(
+            lambda link, direction, data: None if is_logon_answer(direction, data) else data  # never answered
+        )
+        async with table.bot(policy="cancel-all") as running:
+            assert trio.current_time() < 10
+            await running.until(lambda: table.open_roles()["o"] == 4)
+            end()
+        assert running.report.exit.confirmed
+
+
 def is_logon_answer(direction: Direction, data: bytes) -> bool:
     return direction is Direction.TO_CLIENT and b'"authorizedSince"' in data

@@ -115,6 +115,14 @@ class Execution(Protocol):
         """Read the exchange's clock and slew the offset towards it."""
         ...
 
+    async def wait_order_entry(self) -> None:
+        """Return when the connection for orders stands; orders are accepted before, by a slower way.
+
+        Raises:
+            CredentialsRefused: the exchange does not accept the key for that connection.
+        """
+        ...
+
     async def place(self, instrument: Instrument, orders: Sequence[PlaceOrder]) -> tuple[PlacementResult, ...]:
         """Send the orders, over one connection in one write, and return one result each, in their order.
 

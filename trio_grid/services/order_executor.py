@@ -33,6 +33,10 @@ LONGEST_RECV_WINDOW_MS = 60_000
 """The exchange's own maximum: what an interrupted request may have carried at most."""
 
 
+ORDER_ENTRY_PATIENCE_S = 5.0
+"""How long the start waits for the fast connection for orders; without it they go the slower way until it stands."""
+
+
 class OrderExecutor:
     """The loop of the orders; started last, so that nothing can be sent before everything else is ready."""
 
@@ -41,7 +45,13 @@ class OrderExecutor:
         self._actions = actions
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until cancelled; everything that waits in the channel is sent as one batch."""
+        """Run until cancelled; everything that waits in the channel is sent as one batch.
+
+        Raises:
+            CredentialsRefused: the exchange accepts the key for no session; before `started()` nothing was placed.
+        """
+        with trio.move_on_after(ORDER_ENTRY_PATIENCE_S):
+            await self._desk.execution.wait_order_entry()
         async with trio.open_nursery() as nursery:
             task_status.started()
             while True:
