@@ -60,6 +60,7 @@ CLIENTS = (
         "binance-sdk-derivatives-trading-usds-futures",
         "official_sdk.py",
     ),
+    Client("spot-sdk", "official spot SDK", "spot-sdk", "binance-sdk-spot", "spot_sdk.py", spot=True),
 )
 
 REQUIREMENTS = {client.environment: client.package for client in CLIENTS}
