@@ -186,15 +186,22 @@ async def user_stream(desk: Desk) -> None:
     desk.check()
 
 
+def _answered(answer: Any) -> None:
+    """Assert that an answer fits one of its models and is no refusal."""
+    data = answer.data()
+    assert not isinstance(data, dict), data
+    assert getattr(data, "actual_instance", data) is not None
+
+
 @suite.operation("spot: WebSocket API")
 async def websocket_api(desk: Desk) -> None:
     price = await asyncio.to_thread(desk.price)
     leg = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": "0.01", "price": price}
     async with _connected(desk.sdk.websocket_api) as api:
-        for name in ("depth", "avg_price", "trades_recent", "all_orders", "my_trades"):
-            assert (await getattr(api, name)(symbol=SYMBOL)).data().result is not None
+        for name in ("depth", "ticker24hr", "ticker_book", "avg_price", "trades_recent", "all_orders", "my_trades"):
+            _answered(await getattr(api, name)(symbol=SYMBOL))
         for name in ("time", "exchange_info", "account_status", "open_orders_status"):
-            assert (await getattr(api, name)()).data().result is not None
+            _answered(await getattr(api, name)())
         placed = (await api.order_place(**leg)).data().result
         assert (await api.order_status(symbol=SYMBOL, order_id=placed.order_id)).data().result.status == "NEW"
         await api.open_orders_cancel_all(symbol=SYMBOL)
