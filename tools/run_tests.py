@@ -67,7 +67,8 @@ def main(arguments: list[str]) -> int:
     begun = time.monotonic()
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as workers:
+    # One more than there are processors: the tests of whole processes mostly wait for real time.
+    with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 1) as workers:
         for future in as_completed([workers.submit(run, batch) for batch in batches(folder)]):
             batch, code, output, seconds = future.result()
             lines = [line for line in output.splitlines() if COUNT.match(line)]
