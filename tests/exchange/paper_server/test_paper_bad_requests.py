@@ -21,6 +21,18 @@ async def test_unknown_routes_and_methods_get_the_exchanges_answer(
         assert (await http.head("/fapi/v1/time")).status_code == 405
 
 
+@pytest.mark.parametrize("path", ["/fapi/v1/order/", "/api/v3/order/"])
+async def test_a_path_with_a_slash_behind_it_is_unknown_and_places_nothing(
+    autojump_clock: object, paper_exchange: PaperHandle, path: str
+) -> None:
+    async with raw_rest(paper_exchange) as rest:
+        answer = await rest.send("POST", path, symbol=SYMBOL, side="BUY", type="MARKET", quantity="0.002")
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"code": -5000, "msg": f"Path {path}, Method POST is invalid"},
+    )
+
+
 BROKEN_QUERIES = [
     "symbol=", "symbol=%ff%fe", "symbol=NOPE", "symbol=BTCUSDT&limit=abc", "symbol=BTCUSDT&limit=-1",
     "symbol=BTCUSDT&limit=99999999999999999999", "symbol=BTCUSDT&startTime=1e99", "symbol[]=BTCUSDT", "&&&===", "%",

@@ -47,10 +47,13 @@ def make_app(gate: RequestGate, spot_gate: RequestGate) -> Starlette:
             route.methods = set(methods)
             routes.append(route)
     routes.extend(Route(path, _removed, methods=list(methods)) for path, methods in REMOVED_ROUTES.items())
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={404: _unknown_route, 405: _wrong_method},
     )
+    # Starlette sends a path with one slash too many elsewhere, orders too; Binance does not know such a path.
+    app.router.redirect_slashes = False
+    return app
 
 
 def form_parameters(query: bytes, body: bytes) -> dict[str, str]:
