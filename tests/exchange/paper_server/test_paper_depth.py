@@ -70,6 +70,29 @@ def test_snapshot_and_differences_make_the_exchanges_book(speed: str) -> None:
     assert applied > 10
 
 
+def test_no_update_is_without_a_level() -> None:
+    exchange, market, _, _ = scripted(quote(0, 999, 1001), depth_lots=40)
+    streams, name = DerivedStreams(exchange), parse_stream_name("testusdt@depth@100ms")
+    assert name is not None
+    first = streams.periodic(name, exchange.now_ms)
+    _, sides = rest_book(exchange, exchange.now_ms, "TESTUSDT")
+    best = {side: next(iter(sides[side].items())) for side in sides}
+    assert {"bids": tuple(first["b"][0]), "asks": tuple(first["a"][0])} == best
+    # The book goes away and comes back between two updates: it has new ids, and is the same.
+    market.add(quote(100, 990, 992), quote(200, 999, 1001), quote(300, 999, 1002))
+    exchange.advance(SCRIPTED_START_MS + 200)
+    update_id, same = rest_book(exchange, exchange.now_ms, "TESTUSDT")
+    assert (update_id > first["u"], same) == (True, sides)
+    assert streams.periodic(name, exchange.now_ms) is None
+    # What follows continues the last one that was sent, and includes the ids between.
+    exchange.advance(SCRIPTED_START_MS + 300)
+    event = streams.periodic(name, exchange.now_ms)
+    last, changed = rest_book(exchange, exchange.now_ms, "TESTUSDT")
+    assert (event["U"], event["u"], event["pu"]) == (first["u"] + 1, last, first["u"])
+    apply(sides, event)
+    assert sides == changed
+
+
 def test_every_change_of_the_book_has_its_own_update_id() -> None:
     exchange, market, ann, bob = scripted(quote(0, 999, 1001, (1000, 5, True)), depth_lots=40, balance=100)
     market.add(quote(100, 999, 1001), quote(200, 990, 992), quote(300, 500, 502))

@@ -81,22 +81,18 @@ class DerivedStreams:
     def _depth_difference(self, name: StreamName, now_ms: int) -> Any:
         depth = self._query_depth(name.symbol, BOOK_LEVELS, now_ms)
         known, present = self._books.get(name.text), _PublishedBook(depth)
-        self._books[name.text] = present
         if known is None:
-            # Says where the stream begins, so that a snapshot taken before the next change connects to it.
-            first = present.update_id
-            return self._update(name, depth, first=first, last=first, previous=first - 1, bids=[], asks=[])
-        if present.update_id == known.update_id:
+            # Says where the stream begins, so that a snapshot taken before the next change connects to it. It tells the
+            # best levels once more: the real exchange sends no update without a level, and clients fail at one.
+            first, bids, asks = present.update_id, depth["bids"][:1], depth["asks"][:1]
+            previous = first - 1
+        else:
+            first, previous = known.update_id + 1, known.update_id
+            bids, asks = _difference(known.bids, present.bids), _difference(known.asks, present.asks)
+        if not bids and not asks:
             return None
-        return self._update(
-            name,
-            depth,
-            first=known.update_id + 1,
-            last=present.update_id,
-            previous=known.update_id,
-            bids=_difference(known.bids, present.bids),
-            asks=_difference(known.asks, present.asks),
-        )
+        self._books[name.text] = present
+        return self._update(name, depth, first=first, last=present.update_id, previous=previous, bids=bids, asks=asks)
 
     def _partial_depth(self, name: StreamName, now_ms: int) -> Any:
         depth = self._query_depth(name.symbol, max(name.levels, 5), now_ms)
