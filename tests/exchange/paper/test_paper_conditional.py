@@ -155,6 +155,18 @@ def test_a_trailing_order_follows_the_best_price_and_triggers_behind_it() -> Non
     assert ann.lots == -120
 
 
+def test_queries_name_rate_and_activation_of_trailing_orders_only() -> None:
+    exchange, _, ann, _ = scripted()
+    names = ("callbackRate", "activatePrice")
+    stop = place(ann, STOP_AT)
+    trailing = place(ann, STOP, type="TRAILING_STOP_MARKET", callbackRate="1", activatePrice="105.0")
+    assert [stop[name] for name in names] == ["", ""]
+    listed = exchange.open_conditionals("ann", SYMBOL, exchange.now_ms)
+    for shown in ([query(ann, stop), query(ann, trailing)], listed):
+        assert [[body.get(name) for name in names] for body in shown] == [[None, None], ["1", "105.0"]]
+        assert not any(name in shown[0] for name in names)
+
+
 def test_a_trailing_buy_waits_for_its_activation() -> None:
     # Activated at 98.0, lowest at 97.0: 1 % above that is 97.97.
     path = (1000, 990, 1000, 980, 970, 979, 980)

@@ -48,8 +48,15 @@ def conditional_body(symbol: PaperSymbol, order: ConditionalOrder) -> Body:
 
 
 def queried_body(symbol: PaperSymbol, order: ConditionalOrder) -> Body:
-    """Return a conditional order as the query of one shows it: also what became of the order that it placed."""
-    return conditional_body(symbol, order) | {
+    """Return a conditional order as the query of one shows it: also what became of the order that it placed.
+
+    The names of a trailing order are left out of every other, as the exchange's documents have it: there are clients
+    that take an empty rate for a number.
+    """
+    body = conditional_body(symbol, order)
+    if order.order_type != TRAILING:
+        del body["activatePrice"], body["callbackRate"]
+    return body | {
         "actualOrderId": str(order.actual_order_id or ""),
         "actualPrice": average_text(symbol, order.executed_cost, order.executed_lots),
         "actualQty": quantity_text(symbol, order.executed_lots),
