@@ -106,7 +106,7 @@ def add_exchange_parser(subparsers: Any) -> None:
         type=parse_ed25519_account,
         default=[],
         metavar="KEY:PUBLIC_PEM[:BALANCE]",
-        help="an account with an Ed25519 key; PUBLIC_PEM is a file or the text itself",
+        help="an account with an Ed25519 (or RSA) key; PUBLIC_PEM is a file or the text itself",
     )
     parser.add_argument(
         "--strict-routing",

@@ -110,7 +110,7 @@ class RsaSigner:
 
 
 class PublicKeyVerifier:
-    """Checks Ed25519 and RSA signatures against a public key in PEM.
+    """Checks Ed25519 and RSA signatures against a public key in PEM; `kind` says which of the two the key is.
 
     Raises:
         ConfigError: the `cryptography` package is missing, or the text is not a public key of a known type.
@@ -125,7 +125,8 @@ class PublicKeyVerifier:
         kind = type(key).__name__
         if kind not in ("Ed25519PublicKey", "RSAPublicKey"):
             raise ConfigError([f"the public key is neither Ed25519 nor RSA: {kind}"])
-        self._check: Callable[[bytes, bytes], Any] = key.verify if kind == "Ed25519PublicKey" else _rsa_check(key)
+        self.kind = "ED25519" if kind == "Ed25519PublicKey" else "RSA"
+        self._check: Callable[[bytes, bytes], Any] = key.verify if self.kind == "ED25519" else _rsa_check(key)
 
     def verify(self, payload: bytes, signature: str) -> bool:
         """Return whether the base64 signature belongs to the payload."""

@@ -38,7 +38,7 @@ _KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One API key: an HMAC secret, or an Ed25519 public key in PEM; several may belong to the same account."""
+    """One API key: an HMAC secret, or an Ed25519 or RSA public key in PEM; several may belong to the same account."""
 
     key: str
     account: str
@@ -50,7 +50,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("an API key has either a secret or a public key")
 
     def __repr__(self) -> str:
-        return f"ApiKey(key={self.key!r}, account={self.account!r}, {'HMAC' if self.secret else 'Ed25519'})"
+        return f"ApiKey(key={self.key!r}, account={self.account!r}, {'HMAC' if self.secret else 'public key'})"
 
     def verifier(self) -> Verifier:
         """Return what checks this key's signatures.
@@ -96,6 +96,13 @@ class KeyRing:
         """Return the account of a key that exists, proved or not; empty for any other."""
         found = self._keys.get(key or "")
         return "" if found is None else found[0].account
+
+    def kind_of(self, key: ApiKey) -> str:
+        """Return `HMAC_SHA256`, `RSA` or `ED25519`; -2015 for a key that was withdrawn meanwhile."""
+        found = self._keys.get(key.key)
+        if found is None:
+            raise key_unknown()
+        return found[1].kind if isinstance(found[1], PublicKeyVerifier) else "HMAC_SHA256"
 
     def verify(self, key: ApiKey, payload: bytes, signature: str) -> None:
         """Check a signature over a payload, in constant time.

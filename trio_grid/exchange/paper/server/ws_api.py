@@ -101,8 +101,8 @@ class WebSocketApiSession:
 
     def _logon(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         key = self._gate.keys.identify(parameters.get("apiKey"))
-        if key.secret is not None:
-            raise PaperRefusal(-4056, "HMAC_SHA256 API key is not supported.")
+        if (kind := self._gate.keys.kind_of(key)) != "ED25519":
+            raise PaperRefusal(-4056, f"{kind} API key is not supported.")
         enforced, fine = self._gate.clock.runs_at_real_speed, self._gate.of_spot
         check_time(parameters, now_ms, enforced=enforced, takes_microseconds=fine)
         signature = _signature(parameters)
