@@ -1,5 +1,7 @@
 """Requests that are wrong, and clients that go away: the exchange answers, and goes on."""
 
+from email.utils import parsedate_to_datetime
+
 import httpx
 import pytest
 import trio
@@ -31,6 +33,19 @@ async def test_a_path_with_a_slash_behind_it_is_unknown_and_places_nothing(
         404,
         {"code": -5000, "msg": f"Path {path}, Method POST is invalid"},
     )
+
+
+async def test_every_answer_has_the_date_of_the_exchanges_time(
+    autojump_clock: object, paper_exchange: PaperHandle
+) -> None:
+    async with paper_exchange.http() as http:
+        for path, status in [("/fapi/v1/time", 200), ("/api/v3/depth", 400), ("/nothing", 404)]:
+            await trio.sleep(2)
+            before_s = paper_exchange.now_ms() // 1000
+            answer = await http.get(path)
+            assert answer.status_code == status
+            told_s = parsedate_to_datetime(answer.headers["date"]).timestamp()
+            assert before_s <= told_s <= paper_exchange.now_ms() // 1000
 
 
 BROKEN_QUERIES = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trio_grid.exchange.paper.engine.refusals import PaperRefusal
 from trio_grid.exchange.paper.server.api_tables import REST_ROUTES
@@ -53,7 +55,26 @@ def make_app(gate: RequestGate, spot_gate: RequestGate) -> Starlette:
     )
     # Starlette sends a path with one slash too many elsewhere, orders too; Binance does not know such a path.
     app.router.redirect_slashes = False
+    app.add_middleware(_Dated, now_ms=gate.clock.now_ms)
     return app
+
+
+class _Dated:
+    """Adds the `Date` header in the exchange's time: the web server's own would read the wall clock."""
+
+    def __init__(self, app: ASGIApp, now_ms: Callable[[], int]) -> None:
+        self._app, self._now_ms = app, now_ms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(self._now_ms() // 1000, usegmt=True).encode()
+                message = {**message, "headers": [*message["headers"], (b"date", date)]}
+            await send(message)
+
+        await self._app(scope, receive, send_dated)
 
 
 def form_parameters(query: bytes, body: bytes) -> dict[str, str]:
