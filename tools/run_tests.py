@@ -67,8 +67,7 @@ def main(arguments: list[str]) -> int:
     begun = time.monotonic()
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    # One more than there are processors: the tests of whole processes mostly wait for real time.
-    with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 1) as workers:
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as workers:
         for future in as_completed([workers.submit(run, batch) for batch in batches(folder)]):
             batch, code, output, seconds = future.result()
             lines = [line for line in output.splitlines() if COUNT.match(line)]
